@@ -1,0 +1,219 @@
+"""From words to class probabilities and back: pieces, windows, batches. The only user of a tokenizer.
+
+A document longer than the encoder is cut into windows of nearly equal size, at word boundaries; nothing is left out.
+The document's probabilities are the mean over its windows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import logging as transformers_logging
+
+import adapler_explain.modeling  # noqa: F401  (registers the model with transformers' Auto classes)
+from eraser_eval.errors import MissingError, UsageError
+from eraser_eval.files import checksum
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a document as the encoder sees it.
+
+    Attributes:
+        input_ids: special pieces included.
+        token_type_ids: 0, and 1 for the document's pieces where a query stands before them.
+        words: for each piece the index of its word in the document, -1 for special pieces and the query's.
+    """
+
+    input_ids: tuple[int, ...]
+    token_type_ids: tuple[int, ...]
+    words: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+class Classifier:
+    """A sequence classifier with its tokenizer and the names of its classes.
+
+    Args:
+        model: a transformers sequence classifier.
+        tokenizer: its fast tokenizer.
+        window_pieces: the most pieces in a window, special ones included.
+
+    Attributes:
+        labels: class names in the order of the logits.
+
+    Raises:
+        UsageError: the tokenizer is not a fast one or lacks [CLS], [SEP] or padding; the window does not fit the
+        encoder.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, window_pieces: int) -> None:
+        if not tokenizer.is_fast or None in (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id):
+            raise UsageError("the tokenizer must be a fast one with cls, sep and pad tokens")
+        if not 8 <= window_pieces <= model.config.max_position_embeddings:
+            raise UsageError(
+                f"a window must be 8 to {model.config.max_position_embeddings} pieces, not {window_pieces}"
+            )
+        self.model = model
+        self.tokenizer = tokenizer
+        self.window_pieces = window_pieces
+        self.labels = tuple(model.config.id2label[index] for index in range(model.config.num_labels))
+
+    @classmethod
+    def load(
+        cls, path: str | Path, device: str = "cpu", window_pieces: int | None = None, **options: Any
+    ) -> Classifier:
+        """The classifier saved at ``path`` (a folder or a hub id), in float32 and ``eval()`` mode.
+
+        Raises:
+            MissingError: nothing that can be loaded is there; weights that are not safetensors are never read.
+        """
+        model, tokenizer = load_pretrained(path, dtype=torch.float32, **options)
+        pieces = window_pieces or getattr(model.config, "window_pieces", model.config.max_position_embeddings)
+        return cls(model.to(device).eval(), tokenizer, pieces)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = self.model.device
+        return device
+
+    def windows(self, words: Sequence[str], query: str = "") -> list[Window]:
+        """The windows of a document in reading order.
+
+        Args:
+            words: the document's words; each is cut into pieces by itself.
+            query: goes before every window, as the first text of a pair.
+
+        Raises:
+            ValueError: the query leaves no room, or the words hold no piece.
+        """
+        special = self.tokenizer
+        first = special(query, add_special_tokens=False)["input_ids"] if query else []
+        head = [special.cls_token_id, *first, *([special.sep_token_id] if first else [])]
+        room = self.window_pieces - len(head) - 1
+        if room < 1:
+            raise ValueError(f"the query of {len(first)} pieces leaves no room in a window of {self.window_pieces}")
+        encoding = special(list(words), is_split_into_words=True, add_special_tokens=False, verbose=False)
+        pieces, owners = encoding["input_ids"], encoding.word_ids()
+        if not pieces:
+            raise ValueError("the text holds no piece that the tokenizer knows")
+        segment = 1 if first else 0
+        return [
+            Window(
+                input_ids=(*head, *pieces[a:b], special.sep_token_id),
+                token_type_ids=(*[0] * len(head), *[segment] * (b - a + 1)),
+                words=(*[-1] * len(head), *owners[a:b], -1),
+            )
+            for a, b in cut(owners, room)
+        ]
+
+    def batch(self, windows: Sequence[Window]) -> dict[str, Tensor]:
+        """The windows as a batch padded on the right: ``input_ids``, ``attention_mask``, ``token_type_ids``."""
+        length = max(len(window) for window in windows)
+
+        def padded(rows: list[tuple[int, ...]], filler: int) -> Tensor:
+            return torch.tensor([(*row, *[filler] * (length - len(row))) for row in rows], device=self.device)
+
+        return {
+            "input_ids": padded([window.input_ids for window in windows], self.tokenizer.pad_token_id),
+            "attention_mask": padded([(1,) * len(window) for window in windows], 0),
+            "token_type_ids": padded([window.token_type_ids for window in windows], 0),
+        }
+
+    def forward(self, windows: Sequence[Window], **options: Any) -> Any:
+        """The model's output for ``windows`` as one batch; ``options`` go to its forward pass."""
+        return self.model(**self.batch(windows), **options)
+
+    def dense_options(self) -> dict[str, bool]:
+        """What to give :meth:`forward` for a pass that removes nothing."""
+        return {"prune": False} if hasattr(self.model, "adapler") else {}
+
+
+def cut(owners: Sequence[int], room: int) -> list[tuple[int, int]]:
+    """Bounds of windows of nearly equal size over pieces that belong to words ``owners`` (ascending).
+
+    As few windows of at most ``room`` pieces as cuts between words allow; only a word longer than ``room`` is cut
+    itself.
+
+    >>> cut([0, 1, 2, 2, 3], room=3)
+    [(0, 2), (2, 5)]
+    """
+    total = len(owners)
+    starts = np.flatnonzero(np.diff(np.asarray(owners), prepend=-1))
+    fewest = math.ceil(total / room)
+    for count in range(fewest, total + 1):
+        ideal = np.round(np.linspace(0, total, count + 1)).astype(int)
+        bounds = np.append(starts[np.searchsorted(starts, ideal[:-1], side="right") - 1], total)
+        sizes = np.diff(bounds)
+        if (sizes > 0).all() and (sizes <= room).all():
+            break
+        if (sizes == 0).any():
+            bounds = np.round(np.linspace(0, total, fewest + 1)).astype(int)
+            break
+    return [(int(a), int(b)) for a, b in pairwise(bounds)]
+
+
+def word_maxima(pieces: Sequence[NDArray[np.float64]], windows: Sequence[Window], words: int) -> NDArray[np.float64]:
+    """Word scores ``[words]``: the largest score among a word's pieces; a word without pieces gets the lowest of all.
+
+    Args:
+        pieces: for each window the scores of its pieces, ``[window]``; those of special and query pieces are not read.
+        windows: the windows of one document.
+        words: the document's number of words.
+    """
+    scores = np.full(words, -np.inf)
+    for values, window in zip(pieces, windows, strict=True):
+        owners = np.asarray(window.words)
+        np.maximum.at(scores, owners[owners >= 0], np.asarray(values)[owners >= 0])
+    missing = np.isneginf(scores)
+    scores[missing] = scores[~missing].min(initial=np.inf) if not missing.all() else 0.0
+    return scores
+
+
+def chunks(windows: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:
+    """``windows`` in runs of at most ``size``."""
+    for start in range(0, len(windows), size):
+        yield windows[start : start + size]
+
+
+def load_pretrained(path: str | Path, model_class: Any = AutoModelForSequenceClassification, **options: Any) -> Any:
+    """The model and the tokenizer saved at ``path``, from safetensors alone and, for a folder, without the network.
+
+    Raises:
+        MissingError: nothing that can be loaded is there.
+    """
+    folder = Path(path)
+    if folder.is_dir() and not list(folder.glob("*.safetensors")):
+        raise MissingError(
+            f"{path}: no *.safetensors in this folder; convert the weights (pickled ones are never read)"
+        )
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        model = model_class.from_pretrained(str(path), use_safetensors=True, **options)
+        return model, AutoTokenizer.from_pretrained(str(path))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise MissingError(f"{path}: no model that can be loaded is there ({reason})") from None
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+
+
+def model_checksum(path: str | Path) -> str:
+    """The checksum of the weights in a folder, or ``hub`` and the id for a model from the hub."""
+    weights = sorted(Path(path).glob("*.safetensors"))
+    return checksum(weights) if weights else f"hub:{path}"

@@ -1,0 +1,163 @@
+"""The command line: each command reads its options and calls one function elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from adapler_explain import __version__
+from eraser_eval.errors import UsageError, UserError
+
+app = typer.Typer(
+    name="adapler-explain",
+    help="AdapLeR: encoders that drop words layer by layer, and how well the words they keep agree with people.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DataRoot = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder that holds the releases (eraser/movies or movies). Default: $ADAPLER_DATA, else the sample."
+    ),
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"adapler-explain {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """AdapLeR: encoders that drop words layer by layer, and how well the words they keep agree with people."""
+
+
+@app.command("eval")
+def eval_command(
+    dataset: Annotated[str, typer.Option(help="Data set, e.g. movies.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    data_root: DataRoot = None,
+    model: Annotated[str | None, typer.Option(help="AdapLeR checkpoint. Default: the bundled one.")] = None,
+    reference_model: Annotated[
+        str | None, typer.Option(help="Classifier that attention and gradients explain. Default: --model, removal off.")
+    ] = None,
+    methods: Annotated[str | None, typer.Option(help="Comma-separated. Default: all but integrated-gradients.")] = None,
+    target: Annotated[str, typer.Option(help="Class to explain: predicted or gold.")] = "predicted",
+    layer: Annotated[
+        int | None, typer.Option(help="Layer (from 0) whose words are AdapLeR's. Default: the last.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Only so many documents, evenly spaced; 0: all.")] = 0,
+    output_dir: Annotated[
+        str | None, typer.Option(help="Run folder. Default: runs/<dataset>-<split>[-sample].")
+    ] = None,
+    output_format: Annotated[
+        str, typer.Option("--format", help="table or json (metrics.json alone on stdout).")
+    ] = "table",
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Of random scores and the bootstrap.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Windows in one forward pass.")] = 16,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    """Compare AdapLeR's kept words with other explanations, against the words people marked."""
+    if output_format not in ("table", "json"):
+        raise UsageError(f"--format {output_format}: choose table or json")
+    from adapler_explain.evaluate import EvalConfig, evaluate
+
+    folder, figures = evaluate(
+        EvalConfig(
+            dataset=dataset,
+            split=split,
+            data_root=data_root,
+            model=model,
+            reference_model=reference_model,
+            methods=tuple(name.strip() for name in methods.split(",") if name.strip()) if methods else (),
+            target=target,
+            layer=layer,
+            limit=limit,
+            output_dir=output_dir,
+            device=device,
+            seed=seed,
+            batch_size=batch_size,
+            resume=resume,
+        )
+    )
+    if output_format == "json":
+        typer.echo(json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        from eraser_eval.report import terminal
+
+        terminal(figures)
+    typer.echo(f"Written to {folder}", err=True)
+
+
+@app.command("train")
+def train_command(
+    dataset: Annotated[str, typer.Option(help="Data set, e.g. movies.")],
+    model: Annotated[str, typer.Option(help="Pretrained encoder: a folder or a hub id.")],
+    output_dir: Annotated[str, typer.Option(help="Where the three stages write. An unfinished run there goes on.")],
+    data_root: DataRoot = None,
+    window_pieces: Annotated[int, typer.Option(help="Most pieces in a window, special ones included.")] = 512,
+    windows_per_document: Annotated[
+        int, typer.Option(min=0, help="Windows drawn from a document an epoch; 0: all.")
+    ] = 0,
+    fine_tune_epochs: Annotated[int, typer.Option(min=1)] = 5,
+    fine_tune_lr: Annotated[float, typer.Option()] = 2e-5,
+    saliency_epochs: Annotated[int, typer.Option(min=1, help="Best fine-tuning epochs to average saliency over.")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="Of AdapLeR training.")] = 5,
+    lr: Annotated[float, typer.Option(help="Of encoder and classifier in AdapLeR training.")] = 3e-5,
+    predictor_lr: Annotated[float, typer.Option(help="Of the contribution predictors.")] = 1e-3,
+    threshold_lr: Annotated[float, typer.Option(help="Of the thresholds eta and theta.")] = 5e-3,
+    gamma: Annotated[float, typer.Option(help="Weight of the contribution loss.")] = 0.02,
+    phi: Annotated[float, typer.Option(help="Weight of the length loss: more is shorter.")] = 3e-4,
+    sharpness: Annotated[float, typer.Option(help="Lambda in the first epoch.")] = 10.0,
+    sharpness_growth: Annotated[float, typer.Option(help="Factor of lambda from epoch to epoch.")] = 10.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 32,
+    dropout: Annotated[float, typer.Option()] = 0.1,
+    attention_dropout: Annotated[float, typer.Option(help="0 lets training use fused attention.")] = 0.1,
+    tolerance: Annotated[float, typer.Option(help="Validation accuracy that the kept model may lose.")] = 0.01,
+    seed: Annotated[int, typer.Option()] = 0,
+    limit: Annotated[int, typer.Option(min=0, help="Only so many documents of each split; 0: all.")] = 0,
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+) -> None:
+    """Fine-tune, extract saliency, train AdapLeR; a stage that is complete is not run again."""
+    asked = dict(locals())
+    from adapler_explain.training import TrainConfig, train
+
+    folder = train(TrainConfig(**asked))
+    typer.echo(f"Kept model: {folder}", err=True)
+
+
+def main() -> None:
+    """Run the command line; a user's error is one line on stderr and its exit code, never a traceback."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped; eval goes on with --resume, train with the same command", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if os.environ.get("ADAPLER_DEBUG"):
+            raise
+        line = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        print(
+            f"internal error: {type(error).__name__}: {line} (set ADAPLER_DEBUG=1 for the traceback and report it)",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

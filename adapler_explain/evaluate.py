@@ -1,0 +1,272 @@
+"""The main job: explain every document with every method, compare with the words people marked, write the run folder.
+
+<output>/manifest.json              what was asked and what it was applied to
+<output>/predictions/<method>.jsonl ERASER's prediction format
+<output>/metrics.json table.md per_document.csv comparison.png comparison.pdf
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapler_explain import __version__
+from adapler_explain.classifier import Classifier, model_checksum
+from adapler_explain.explainers import EXPLAINERS
+from adapler_explain.predict import Explained, Probabilities, predict
+from adapler_explain.progress import Progress
+from eraser_eval import plots, report, score
+from eraser_eval.datasets import Split, bundled, limited, load
+from eraser_eval.errors import DataError, UsageError
+from eraser_eval.files import replacing, write_json, write_text
+from eraser_eval.jsonl import prediction_line, prediction_of
+from eraser_eval.records import Prediction
+
+PACKAGES = ("torch", "transformers", "captum", "numpy", "pandas", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """What an evaluation is asked to do.
+
+    Attributes:
+        dataset, split, data_root: what to read; see :func:`eraser_eval.datasets.find`.
+        model: AdapLeR checkpoint; None: the bundled one.
+        reference_model: the classifier that attention and gradients explain; None: ``model`` with removal off.
+        methods: names of explainers; ``adapler`` is added where it is missing, as the others take its number of words.
+        target: ``predicted`` or ``gold``: the class that is explained.
+        layer: the layer, from 0, whose living words are AdapLeR's hard rationale; None: the last.
+        limit: only so many documents, evenly spaced; 0: all.
+        output_dir: the run folder; None: ``runs/<dataset>-<split>`` (``-sample`` for the bundled sample).
+        device: torch device.
+        seed: of methods that draw and of the bootstrap.
+        batch_size: windows in one forward pass.
+        resume: go on with what the run folder holds.
+    """
+
+    dataset: str
+    split: str = "test"
+    data_root: str | None = None
+    model: str | None = None
+    reference_model: str | None = None
+    methods: tuple[str, ...] = ()
+    target: str = "predicted"
+    layer: int | None = None
+    limit: int = 0
+    output_dir: str | None = None
+    device: str = "cpu"
+    seed: int = 0
+    batch_size: int = 16
+    resume: bool = False
+
+
+def evaluate(config: EvalConfig) -> tuple[Path, dict[str, Any]]:
+    """The run folder and the content of its ``metrics.json``.
+
+    Raises:
+        UserError: an option cannot be used, or data or a model is missing or broken.
+    """
+    methods = chosen_methods(config)
+    split = limited(
+        load(config.dataset, config.split, Path(config.data_root) if config.data_root else None), config.limit
+    )
+    folder = Path(config.output_dir or default_folder(split))
+    explained = load_models(config, split)
+    manifest = manifest_of(config, split, methods)
+    claim(folder, manifest, config.resume)
+    predictions = predict_all(split, methods, explained, folder / "predictions")
+    figures = figures_of(config, split, predictions, manifest)
+    write_results(folder, split, predictions, figures)
+    return folder, figures
+
+
+def chosen_methods(config: EvalConfig) -> tuple[str, ...]:
+    """The methods to run, ``adapler`` first; the default ones where none are named."""
+    unknown = [method for method in config.methods if method not in EXPLAINERS]
+    if unknown:
+        raise UsageError(f"--methods {','.join(unknown)}: unknown; choose from {', '.join(EXPLAINERS)}")
+    if config.target not in ("predicted", "gold"):
+        raise UsageError(f"--target {config.target}: choose predicted or gold")
+    named = config.methods or tuple(name for name, explainer in EXPLAINERS.items() if explainer.default)
+    return tuple(dict.fromkeys(("adapler", *named)))
+
+
+def load_models(config: EvalConfig, split: Split) -> Explained:
+    """The classifiers to explain, checked against the data set's classes."""
+    adapler = Classifier.load(model_path(config), config.device)
+    if not hasattr(adapler.model, "adapler"):
+        raise UsageError(f"--model {config.model}: not an AdapLeR checkpoint; train one with 'adapler-explain train'")
+    layers = adapler.model.config.num_hidden_layers
+    if config.layer is not None and not 0 <= config.layer < layers:
+        raise UsageError(f"--layer {config.layer}: the model has layers 0 to {layers - 1}")
+    reference = Classifier.load(config.reference_model, config.device) if config.reference_model else None
+    for option, classifier in (("--model", adapler), ("--reference-model", reference)):
+        if classifier is not None and set(classifier.labels) != set(split.info.labels):
+            raise UsageError(
+                f"{option}: its classes {', '.join(classifier.labels)} are not those of "
+                f"{split.info.name} ({', '.join(split.info.labels)})"
+            )
+    return Explained(adapler, reference, config.target, config.layer, config.seed, config.batch_size)
+
+
+def predict_all(
+    split: Split, methods: Sequence[str], explained: Explained, folder: Path
+) -> dict[str, list[Prediction]]:
+    """The predictions of every method: read from ``folder`` where it has them, else made and written to it."""
+    known = Probabilities(explained.batch_size)
+    budgets: dict[str, int] = {}
+    made: dict[str, list[Prediction]] = {}
+    for method in methods:
+        made[method] = _predict_method(split, method, explained, known, budgets, folder)
+        if method == "adapler":
+            budgets |= {p.id: sum(span.end - span.start for span in p.spans) for p in made[method]}
+    return made
+
+
+def _predict_method(
+    split: Split, method: str, explained: Explained, known: Probabilities, budgets: Mapping[str, int], folder: Path
+) -> list[Prediction]:
+    path, partial = folder / f"{method}.jsonl", folder / f".{method}.jsonl.partial"
+    done = {p.id: p for p in _read_partial(path if path.exists() else partial)}
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial.write_text("".join(map(prediction_line, done.values())), encoding="utf-8")
+        with (
+            partial.open("a", encoding="utf-8") as file,
+            Progress(method, len(split.examples), "documents", len(done)) as progress,
+        ):
+            for example in split.examples:
+                if example.id not in done:
+                    try:
+                        done[example.id] = predict(example, method, explained, known, budgets)
+                    except ValueError as error:
+                        raise DataError(split.folder / f"{split.name}.jsonl", f"{example.id!r}: {error}") from None
+                    file.write(prediction_line(done[example.id]))
+                    file.flush()
+                    progress.advance()
+        partial.replace(path)
+    return [done[example.id] for example in split.examples]
+
+
+def _read_partial(path: Path) -> list[Prediction]:
+    """The predictions of a file whose last line may have been cut off."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [prediction_of(json.loads(line)) for line in lines[:-1]]
+
+
+def figures_of(
+    config: EvalConfig, split: Split, predictions: Mapping[str, Sequence[Prediction]], manifest: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of ``metrics.json``."""
+    examples, own = split.examples, predictions["adapler"]
+    budgets = {p.id: sum(span.end - span.start for span in p.spans) for p in own}
+    unpruned: dict[str, Any] = {p.id: p.extra["unpruned_classification"] for p in own}
+    classification = {
+        "pruned": score.classification(examples, {p.id: p.label for p in own}),
+        "unpruned": score.classification(examples, unpruned),
+    }
+    reference = next((made for made in predictions.values() if made[0].extra["explains"] == "reference"), None)
+    if reference is not None:
+        classification["reference"] = score.classification(examples, {p.id: p.label for p in reference})
+    table = score.per_document(examples, predictions)
+    figures = score.summary(table, config.seed)
+    for method, made in predictions.items():
+        figures[method]["explains"] = made[0].extra["explains"]
+    return {
+        "dataset": split.info.name,
+        "title": split.info.title,
+        "source": split.source,
+        "split": split.name,
+        "documents": len(examples),
+        "data_checksum": split.checksum,
+        "model": manifest["model"],
+        "model_checksum": manifest["model_checksum"],
+        "reference_model": config.reference_model,
+        "reference_model_checksum": manifest["reference_model_checksum"],
+        "explained": f"{config.reference_model} ({manifest['reference_model_checksum']})"
+        if config.reference_model
+        else "the same weights with removal switched off",
+        "target": config.target,
+        "layer": config.layer,
+        "prevalence": float(np.mean([example.gold_mask.mean() for example in examples])),
+        "classification": classification,
+        "efficiency": score.efficiency(own),
+        "chance": score.chance_levels(examples, budgets),
+        "methods": figures,
+    }
+
+
+def write_results(
+    folder: Path, split: Split, predictions: Mapping[str, Sequence[Prediction]], figures: Mapping[str, Any]
+) -> None:
+    """Write the table, the statistics of each document, the figure and, last, ``metrics.json``."""
+    table = score.per_document(split.examples, predictions)
+    with replacing(folder / "per_document.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    write_text(folder / "table.md", report.markdown(figures))
+    titles = {method: explainer.title for method, explainer in EXPLAINERS.items()}
+    plots.save(plots.comparison(figures, titles), folder / "comparison")
+    write_json(folder / "metrics.json", figures)
+
+
+def manifest_of(config: EvalConfig, split: Split, methods: Sequence[str]) -> dict[str, Any]:
+    """Everything that decides the figures, and the versions that made them."""
+    asked = {key: value for key, value in asdict(config).items() if key not in ("resume", "methods", "output_dir")}
+    path = model_path(config)
+    return asked | {
+        "methods": list(methods),
+        "model": config.model or "bundled model",
+        "model_checksum": model_checksum(path),
+        "reference_model_checksum": model_checksum(config.reference_model) if config.reference_model else None,
+        "source": split.source,
+        "documents": len(split.examples),
+        "data_checksum": split.checksum,
+        "adapler_explain": __version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+
+
+def claim(folder: Path, manifest: dict[str, Any], resume: bool) -> None:
+    """Make ``folder`` this run's own: empty it of an older run's files, or with ``resume`` check that they are this
+    run's.
+
+    Raises:
+        UsageError: resuming a run that was asked something else, or a folder that holds something that is no run.
+    """
+    path = folder / "manifest.json"
+    if folder.exists() and any(folder.iterdir()) and not path.exists():
+        raise UsageError(f"--output-dir {folder}: holds files that are no run; give an empty or a new folder")
+    if resume and path.exists():
+        old = json.loads(path.read_text(encoding="utf-8"))
+        changed = [key for key in manifest if key != "methods" and old.get(key) != manifest[key]]
+        if changed:
+            raise UsageError(
+                f"--resume: {folder} holds a run with other {', '.join(changed)}; leave --resume out to begin anew"
+            )
+    else:
+        shutil.rmtree(folder / "predictions", ignore_errors=True)
+    for name in ("metrics.json", "table.md", "per_document.csv", "comparison.png", "comparison.pdf"):
+        (folder / name).unlink(missing_ok=True)
+    write_json(path, manifest)
+
+
+def model_path(config: EvalConfig) -> str:
+    """Where the AdapLeR checkpoint is."""
+    return config.model or str(bundled(f"models/adapler-{config.dataset}"))
+
+
+def default_folder(split: Split) -> Path:
+    """``runs/<dataset>-<split>``, with ``-sample`` for the bundled sample."""
+    return Path("runs") / f"{split.info.name}-{split.name}{'-sample' if split.source != 'release' else ''}"

@@ -1,0 +1,47 @@
+"""AdapLeR's own explanations: how long a piece survives, and what its contribution predictors say."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from adapler_explain.classifier import chunks
+from adapler_explain.explainers.request import PieceScores, Request
+
+
+def survival(request: Request) -> list[PieceScores]:
+    """How many layers process each piece, plus a fraction below 1 that breaks ties.
+
+    The fraction is, for a piece that fell, its margin (removal score over threshold) where it fell; for one that lives
+    to the end, 1 − 1 / margin before the last layer. A piece is alive in layer ℓ exactly when its score is at least ℓ
+    + 1.
+    """
+    scores: list[PieceScores] = []
+    for windows in chunks(request.windows, request.batch_size):
+        with torch.inference_mode():
+            output = request.classifier.forward(windows, prune=True)
+        alive = torch.stack(output.alive)
+        layers = alive.sum(0)
+        margins = torch.stack(output.margins).double()
+        last = margins.gather(0, layers.clamp(max=len(alive) - 1)[None])[0]
+        fraction = torch.where(layers == len(alive), 1 - 1 / last.clamp(min=1.0), last)
+        values = (layers + fraction.clamp(0.0, 1 - 1e-6)).cpu().numpy()
+        scores += [row[: len(window)] for row, window in zip(values, windows, strict=True)]
+    return scores
+
+
+def alive_in(survival_scores: NDArray[np.float64], layer: int) -> NDArray[np.bool_]:
+    """Which words (or pieces) are alive in ``layer`` (from 0), from their scores by :func:`survival`."""
+    return survival_scores >= layer + 1
+
+
+def contribution(request: Request) -> list[PieceScores]:
+    """Mean over the layers of the predictors' distributions; 0 in the layers that a piece did not reach."""
+    scores: list[PieceScores] = []
+    for windows in chunks(request.windows, request.batch_size):
+        with torch.inference_mode():
+            output = request.classifier.forward(windows, prune=True)
+        values = torch.stack(output.contributions).double().mean(0).cpu().numpy()
+        scores += [row[: len(window)].astype(np.float64) for row, window in zip(values, windows, strict=True)]
+    return scores

@@ -1,0 +1,193 @@
+"""AdapLeR's sequence classifier over transformers' own BERT: one loop over the stock layers, soft or hard removal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForSequenceClassification, BertForSequenceClassification
+from transformers.utils.generic import ModelOutput
+
+from adapler_explain import backbones, removal
+from adapler_explain.config import AdaplerBertConfig
+from adapler_explain.contribution import LengthReduction
+from adapler_explain.removal import Packed
+
+
+@dataclass
+class PrunedOutput(ModelOutput):
+    """What a pruned forward pass returns.
+
+    Attributes:
+        loss: cross entropy, when labels were given.
+        logits: ``[batch, classes]``.
+        alive: a bool tensor ``[batch, length]`` per layer: the pieces that the layer processes.
+        contributions: ``[batch, length]`` per layer: the predictor's distribution c over the pieces alive before the
+            layer's removal; 0 elsewhere.
+        margins: ``[batch, length]`` per layer: removal score over threshold, s / δ, of the same pieces. A piece that
+            is not [CLS] stays when its margin is at least 1.
+    """
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    alive: tuple[Tensor, ...] | None = None
+    contributions: tuple[Tensor, ...] | None = None
+    margins: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class SoftOutput(ModelOutput):
+    """What a forward pass with soft removal returns; everything is differentiable.
+
+    Attributes:
+        logits: ``[batch, classes]``.
+        contributions: ``[layers, batch, length]``, the distributions c.
+        lengths: ``[layers, batch]``, the real-valued number of pieces alive after each layer's removal, [CLS] included.
+    """
+
+    logits: Tensor | None = None
+    contributions: Tensor | None = None
+    lengths: Tensor | None = None
+
+
+class AdaplerBertForSequenceClassification(BertForSequenceClassification):
+    """A BERT classifier that drops pieces of little contribution, layer by layer.
+
+    Loads any BERT checkpoint of transformers; only the parameters below ``adapler.`` (and, from a bare encoder, the
+    classifier) are then new. In ``eval()`` mode the forward pass removes pieces for good; with ``prune=False``, and by
+    default in ``train()`` mode, it is the stock model's, to the bit.
+
+    Source: Modarressi, Mohebbi, Pilehvar, "AdapLeR", ACL 2022.
+    """
+
+    config_class = AdaplerBertConfig
+    config: AdaplerBertConfig
+
+    def __init__(self, config: AdaplerBertConfig) -> None:
+        super().__init__(config)
+        self.adapler = LengthReduction(config.num_hidden_layers, config.hidden_size, config.predictor_width)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: torch.nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, LengthReduction):
+            module.reset_thresholds()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        prune: bool | None = None,
+        **stock: Any,
+    ) -> Any:
+        """Class logits of a padded batch, with hard removal or (``prune=False``) without any.
+
+        Args:
+            input_ids: ``[batch, length]``, each row beginning with [CLS], padded on the right.
+            attention_mask: ``[batch, length]``, 1 for pieces and 0 for padding; None: no padding.
+            token_type_ids: ``[batch, length]`` or None for zeros.
+            labels: ``[batch]``, for a loss.
+            prune: remove pieces? None: in ``eval()`` mode only.
+            **stock: further arguments of the stock forward pass, for ``prune=False`` alone.
+
+        Returns:
+            :class:`PrunedOutput`, or the stock ``SequenceClassifierOutput`` without pruning.
+
+        Raises:
+            ValueError: ``input_ids`` is missing while pruning, a row begins with padding, or ``stock`` is not empty.
+        """
+        if not (prune if prune is not None else not self.training):
+            return super().forward(
+                input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, labels=labels, **stock
+            )
+        stock.pop("return_dict", None)
+        if input_ids is None or any(value is not None for value in stock.values()):
+            raise ValueError(
+                f"a pruned forward pass needs input_ids and does not take {sorted(stock)}; give prune=False"
+            )
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        output = self._forward_pruned(input_ids, mask.bool(), _zeros_if_none(token_type_ids, input_ids))
+        if labels is not None:
+            assert output.logits is not None
+            output.loss = torch.nn.functional.cross_entropy(output.logits, labels)
+        return output
+
+    def _forward_pruned(self, input_ids: Tensor, mask: Tensor, token_type_ids: Tensor) -> PrunedOutput:
+        if not bool(mask[:, 0].all()):
+            raise ValueError("a row begins with padding; pad on the right (tokenizer.padding_side = 'right')")
+        length = input_ids.shape[1]
+        text, position = mask.nonzero(as_tuple=True)
+        packed = Packed(
+            hidden=backbones.embed_packed(self, input_ids[mask], token_type_ids[mask], position),
+            text=text,
+            position=position,
+            lengths=mask.sum(-1),
+        )
+        alive, contributions, margins = [], [], []
+        for index, layer in enumerate(backbones.layers(self)):
+            contribution = removal.packed_contributions(self.adapler.predictors[index](packed.hidden), packed)
+            scores = removal.packed_scale_cls(contribution, self.adapler.cls_multiplier(index), packed)
+            delta = removal.threshold(self.adapler.eta[index], packed.lengths)[packed.text]
+            contributions.append(removal.unpack(contribution, packed, length))
+            margins.append(removal.unpack(scores / delta, packed, length))
+            packed = removal.keep(packed, (scores >= delta) | packed.is_cls)
+            alive.append(removal.unpack(torch.ones_like(packed.text, dtype=torch.bool), packed, length))
+            hidden = backbones.run_packed(layer, packed.hidden, packed.lengths.tolist())
+            packed = replace(packed, hidden=hidden)
+        return PrunedOutput(
+            logits=backbones.classify(self, packed.hidden[packed.is_cls]),
+            alive=tuple(alive),
+            contributions=tuple(contributions),
+            margins=tuple(margins),
+        )
+
+    def forward_soft(
+        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None, *, sharpness: float
+    ) -> SoftOutput:
+        """The forward pass of training: pieces fade instead of vanishing, and everything is differentiable.
+
+        Args:
+            input_ids: ``[batch, length]``, each row beginning with [CLS].
+            attention_mask: ``[batch, length]``.
+            token_type_ids: ``[batch, length]`` or None for zeros.
+            sharpness: λ, see :func:`adapler_explain.removal.soft_mask`.
+
+        Source: Modarressi et al. 2022, section 3.2.
+        """
+        present = attention_mask.to(self.adapler.eta.dtype)
+        is_cls = torch.zeros_like(present)
+        is_cls[:, 0] = 1.0
+        alive = present * (1 - is_cls)
+        mask = (1 - present) * removal.MASKED
+        embed = backbones.embedding_layer(self)
+        hidden = embed(input_ids=input_ids, token_type_ids=_zeros_if_none(token_type_ids, input_ids))
+        contributions, lengths = [], []
+        for index, layer in enumerate(backbones.layers(self)):
+            logits = self.adapler.predictors[index](hidden)
+            contribution = removal.contributions(logits, alive + is_cls)
+            scores = removal.scale_cls(contribution, self.adapler.cls_multiplier(index))
+            count = alive.sum(-1, keepdim=True) + 1
+            faded = alive * removal.soft_mask(scores, removal.threshold(self.adapler.eta[index], count), sharpness)
+            mask = (mask + faded).clamp(min=removal.MASKED)
+            alive = alive * faded.exp()
+            contributions.append(contribution)
+            lengths.append(alive.sum(-1) + 1)
+            hidden = layer(hidden, mask[:, None, None, :])
+        return SoftOutput(
+            logits=backbones.classify(self, hidden[:, 0]),
+            contributions=torch.stack(contributions),
+            lengths=torch.stack(lengths),
+        )
+
+
+def _zeros_if_none(token_type_ids: Tensor | None, input_ids: Tensor) -> Tensor:
+    return torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+
+
+AutoConfig.register(AdaplerBertConfig.model_type, AdaplerBertConfig)
+AutoModelForSequenceClassification.register(AdaplerBertConfig, AdaplerBertForSequenceClassification)

@@ -1,0 +1,148 @@
+"""Examples and a method in, predictions in ERASER's format out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from adapler_explain import flops
+from adapler_explain.classifier import Classifier, Window, chunks, word_maxima
+from adapler_explain.explainers import EXPLAINERS
+from adapler_explain.explainers.adapler import alive_in
+from adapler_explain.explainers.request import PieceScores, Request
+from eraser_eval.rationale import top_words
+from eraser_eval.records import Example, Prediction, spans_of
+
+SCORE_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The classifiers that are explained and how.
+
+    Attributes:
+        adapler: the AdapLeR classifier.
+        reference: the classifier that attention and gradients explain; None: ``adapler`` with removal off.
+        target: ``predicted`` or ``gold``: the class that is explained.
+        layer: the layer (from 0) whose living words are AdapLeR's hard rationale; None: the last.
+        seed: of methods that draw.
+        batch_size: windows in one forward pass.
+    """
+
+    adapler: Classifier
+    reference: Classifier | None = None
+    target: str = "predicted"
+    layer: int | None = None
+    seed: int = 0
+    batch_size: int = 16
+
+    def explained_by(self, method: str) -> tuple[Classifier, str]:
+        """The classifier that ``method`` explains and its role: ``pruned``, ``unpruned`` or ``reference``."""
+        if EXPLAINERS[method].prunes:
+            return self.adapler, "pruned"
+        if self.reference is not None:
+            return self.reference, "reference"
+        return self.adapler, "unpruned"
+
+
+@dataclass
+class Probabilities:
+    """Class probabilities of documents, each computed once: the mean over a document's windows."""
+
+    batch_size: int
+    _known: dict[tuple[int, bool, str], NDArray[np.float64]] = field(default_factory=dict)
+
+    def of(self, classifier: Classifier, prunes: bool, example: Example) -> NDArray[np.float64]:
+        """Probabilities ``[classes]`` that ``classifier``, with removal or without, gives ``example``."""
+        key = (id(classifier), prunes, example.id)
+        if key not in self._known:
+            windows = classifier.windows(example.words)
+            self._known[key] = mean_probabilities(classifier, windows, prunes, self.batch_size)
+        return self._known[key]
+
+
+def mean_probabilities(
+    classifier: Classifier, windows: Sequence[Window], prunes: bool, batch_size: int
+) -> NDArray[np.float64]:
+    """A document's class probabilities ``[classes]``: the mean over its windows."""
+    options = {"prune": True} if prunes else classifier.dense_options()
+    with torch.inference_mode():
+        rows = [classifier.forward(part, **options).logits.double().softmax(-1) for part in chunks(windows, batch_size)]
+    probabilities: NDArray[np.float64] = torch.cat(rows).mean(0).cpu().numpy()
+    return probabilities
+
+
+def predict(
+    example: Example, method: str, explained: Explained, known: Probabilities, budgets: Mapping[str, int]
+) -> Prediction:
+    """What ``method`` says of ``example``: the class, a score for each word, and the hard rationale.
+
+    Word scores are the largest of a word's pieces. AdapLeR's hard rationale is its living words; every other method's
+    is as many of its highest-scoring words.
+
+    Args:
+        example: with documents; its gold label is read only when the target is ``gold``.
+        method: a key of ``EXPLAINERS``.
+        explained: the classifiers.
+        known: probabilities computed so far; grows.
+        budgets: example id to the number of words that AdapLeR kept; read by every method but ``adapler``.
+    """
+    explainer = EXPLAINERS[method]
+    classifier, role = explained.explained_by(method)
+    probabilities = known.of(classifier, explainer.prunes, example)
+    label = classifier.labels[int(probabilities.argmax())]
+    wanted = example.label if explained.target == "gold" else label
+    started = time.perf_counter()
+    windows = classifier.windows(example.words)
+    seed = int(np.random.default_rng([explained.seed, *example.id.encode()]).integers(2**32))
+    pieces = explainer.explain(
+        Request(classifier, windows, classifier.labels.index(wanted), seed, explained.batch_size)
+    )
+    if explainer.relative:
+        pieces = [values * len(window) for values, window in zip(pieces, windows, strict=True)]
+    scores = word_maxima(pieces, windows, len(example.words))
+    seconds = time.perf_counter() - started
+    extra: dict[str, Any] = {"explains": role, "target": wanted, "seconds": round(seconds, 6)}
+    if method == "adapler":
+        layers = classifier.model.config.num_hidden_layers
+        mask = alive_in(scores, layers - 1 if explained.layer is None else explained.layer)
+        extra |= _efficiency(classifier, pieces, layers)
+        unpruned = known.of(classifier, False, example)
+        extra["unpruned_classification"] = classifier.labels[int(unpruned.argmax())]
+        extra["unpruned_classification_scores"] = _named(classifier, unpruned)
+    else:
+        mask = top_words(scores, budgets[example.id])
+    bounds = np.cumsum([0] + [len(document.words) for document in example.documents])
+    rounded = [float(f"{value:.{SCORE_DIGITS}g}") for value in scores]
+    return Prediction(
+        id=example.id,
+        label=label,
+        probabilities=_named(classifier, probabilities),
+        scores={
+            document.docid: tuple(rounded[a:b])
+            for document, a, b in zip(example.documents, bounds[:-1], bounds[1:], strict=True)
+        },
+        spans=spans_of(mask, example.documents),
+        extra=extra,
+    )
+
+
+def _efficiency(classifier: Classifier, survival: Sequence[PieceScores], layers: int) -> dict[str, Any]:
+    config = classifier.model.config
+    kept = [[int(alive_in(values, layer).sum()) for layer in range(layers)] for values in survival]
+    return {
+        "pieces": sum(len(values) for values in survival),
+        "kept_per_layer": np.sum(kept, axis=0).tolist(),
+        "flops_unpruned": sum(flops.dense(config, len(values)) for values in survival),
+        "flops_pruned": sum(flops.pruned(config, len(v), row) for v, row in zip(survival, kept, strict=True)),
+    }
+
+
+def _named(classifier: Classifier, probabilities: NDArray[np.float64]) -> dict[str, float]:
+    return {label: float(value) for label, value in zip(classifier.labels, probabilities, strict=True)}

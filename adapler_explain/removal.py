@@ -1,0 +1,123 @@
+"""Removal of pieces: pure functions of tensors, soft (differentiable, for training) and hard (for inference).
+
+Legend, after Modarressi et al. 2022:
+    c   contribution of a piece, a distribution over the pieces of its text that are alive
+    s   the same with [CLS] multiplied by its factor: what the removal decision reads
+    η   threshold parameter of a layer;  δ = η / n  the threshold, n the number of pieces alive (with [CLS])
+    λ   sharpness of soft removal;  β = 0.1  its slack;  m ≤ 0  what soft removal adds to the attention mask
+    a   alive weight of a piece in [0, 1]; [CLS] is never counted among the removable ones, so a = 0 there
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+MASKED = -1e4
+BETA = 0.1
+
+
+# ---------------------------------------------------------------- soft removal, on padded batches
+
+
+def contributions(logits: Tensor, alive: Tensor) -> Tensor:
+    """Contributions c ``[batch, length]`` of pieces with predictor ``logits`` and alive weights ``alive`` ([CLS]: 1).
+
+    The softmax over the sequence, times the alive weights, renormalised to sum 1.
+    """
+    weighted = logits.softmax(-1) * alive
+    return weighted / weighted.sum(-1, keepdim=True)
+
+
+def scale_cls(distribution: Tensor, factor: Tensor | float) -> Tensor:
+    """``distribution`` ``[batch, length]`` with its first entry ([CLS]) multiplied by ``factor``, renormalised."""
+    scaled = torch.cat([distribution[:, :1] * factor, distribution[:, 1:]], dim=-1)
+    return scaled / scaled.sum(-1, keepdim=True)
+
+
+def soft_mask(scores: Tensor, delta: Tensor, sharpness: float) -> Tensor:
+    """The mask m ≤ 0 ``[batch, length]`` of soft removal.
+
+    Nearly 0 where a score is above the threshold, steeply negative below it; as ``sharpness`` grows this is hard
+    removal.
+
+    Args:
+        scores: ``[batch, length]``, s (or c, in the loss).
+        delta: ``[batch, 1]``, δ.
+        sharpness: λ > 0.
+
+    Source: Modarressi et al. 2022, section 3.2.
+    """
+    below = (sharpness / delta) * (scores - delta) - BETA / sharpness
+    # A text that is down to [CLS] has threshold 1 when eta is 1: the clamp keeps 0 / 0 out.
+    above = (scores - 1) * (BETA / sharpness) / (1 - delta).clamp(min=1e-6)
+    return torch.minimum(below, above).clamp(min=MASKED, max=0.0)
+
+
+# ---------------------------------------------------------------- hard removal, on packed batches
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The living pieces of a batch of texts, one text after the other, with no padding.
+
+    Attributes:
+        hidden: ``[total, hidden]``.
+        text: ``[total]``, which text of the batch a piece belongs to; ascending.
+        position: ``[total]``, its column in the padded batch; [CLS] is column 0.
+        lengths: ``[batch]``, pieces of each text; at least 1, as [CLS] always lives.
+    """
+
+    hidden: Tensor
+    text: Tensor
+    position: Tensor
+    lengths: Tensor
+
+    @property
+    def is_cls(self) -> Tensor:
+        """``[total]``, whether a piece is its text's [CLS]."""
+        return self.position == 0
+
+
+def text_sums(values: Tensor, packed: Packed) -> Tensor:
+    """Sums ``[batch]`` of ``values`` ``[total]`` over the pieces of each text."""
+    return values.new_zeros(len(packed.lengths)).index_add(0, packed.text, values)
+
+
+def packed_contributions(logits: Tensor, packed: Packed) -> Tensor:
+    """Contributions c ``[total]``: the softmax of predictor ``logits`` ``[total]`` over each text's living pieces."""
+    highest = logits.new_full((len(packed.lengths),), -torch.inf)
+    highest = highest.scatter_reduce(0, packed.text, logits.detach(), reduce="amax")
+    weights = (logits - highest[packed.text]).exp()
+    return weights / text_sums(weights, packed)[packed.text]
+
+
+def packed_scale_cls(distribution: Tensor, factor: Tensor, packed: Packed) -> Tensor:
+    """Removal scores s ``[total]``: ``distribution`` with each text's [CLS] times ``factor``, renormalised."""
+    scaled = torch.where(packed.is_cls, distribution * factor, distribution)
+    return scaled / text_sums(scaled, packed)[packed.text]
+
+
+def threshold(eta: Tensor, lengths: Tensor) -> Tensor:
+    """The threshold δ = η / n of each text, ``[batch]``."""
+    return eta / lengths
+
+
+def keep(packed: Packed, kept: Tensor) -> Packed:
+    """``packed`` with only the pieces where ``kept`` ``[total]`` is True. Order and texts are unchanged."""
+    index = kept.nonzero().squeeze(-1)
+    return replace(
+        packed,
+        hidden=packed.hidden.index_select(0, index),
+        text=packed.text.index_select(0, index),
+        position=packed.position.index_select(0, index),
+        lengths=torch.bincount(packed.text.index_select(0, index), minlength=len(packed.lengths)),
+    )
+
+
+def unpack(values: Tensor, packed: Packed, length: int) -> Tensor:
+    """``values`` ``[total]`` at their columns of the padded batch, ``[batch, length]``; 0 or False elsewhere."""
+    padded = values.new_zeros((len(packed.lengths), length))
+    return padded.index_put((packed.text, packed.position), values)

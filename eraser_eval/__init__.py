@@ -1,0 +1,1 @@
+"""Evaluation of rationales against human evidence, in ERASER's formats and terms."""

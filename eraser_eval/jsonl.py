@@ -1,0 +1,232 @@
+"""ERASER's file formats, both ways: the only code that parses or prints them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from eraser_eval.errors import DataError, MissingError
+from eraser_eval.records import Document, Example, Prediction, Span
+
+PREDICTION_KEYS = {"annotation_id", "rationales", "classification", "classification_scores"}
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The JSON objects of a JSONL file with their line numbers from 1; blank lines are passed over.
+
+    Raises:
+        MissingError: there is no such file.
+        DataError: a line is not UTF-8 or not a JSON object.
+    """
+    if not path.is_file():
+        raise MissingError(f"{path}: no such file")
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            if not raw.strip():
+                continue
+            try:
+                row = json.loads(raw.decode("utf-8"))
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    path, f"not UTF-8 (byte {error.start} of the line); save the file as UTF-8", number
+                ) from None
+            except json.JSONDecodeError as error:
+                raise DataError(
+                    path, f"not valid JSON ({error.msg} at column {error.colno}); mend or remove the line", number
+                ) from None
+            if not isinstance(row, dict):
+                raise DataError(path, f"expected a JSON object, found {type(row).__name__}", number)
+            yield number, row
+
+
+def document_of(docid: str, lines: list[str]) -> Document:
+    """A document from its lines, one sentence a line, as the benchmark's own loader splits it.
+
+    Words are separated by the space character; empty lines and empty words are dropped.
+
+    Raises:
+        ValueError: no word is left.
+    """
+    sentences = (tuple(word for word in line.strip().split(" ") if word) for line in lines)
+    return Document(docid, tuple(sentence for sentence in sentences if sentence))
+
+
+class DocumentStore:
+    """Documents of a data folder by id, from ``docs/`` (a file each) or ``docs.jsonl``, read when asked for.
+
+    Raises:
+        MissingError: the folder has neither.
+        DataError: ``docs.jsonl`` is broken.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._documents: dict[str, Document] = {}
+        self._texts: dict[str, tuple[int, str]] | None = None
+        collected = folder / "docs.jsonl"
+        if collected.is_file():
+            self._texts = {}
+            for number, row in read_lines(collected):
+                if not isinstance(row.get("docid"), str) or not isinstance(row.get("document"), str):
+                    raise DataError(collected, "expected the strings 'docid' and 'document'", number)
+                self._texts[row["docid"]] = (number, row["document"])
+        elif not (folder / "docs").is_dir():
+            raise MissingError(f"{folder}: has neither docs/ nor docs.jsonl; is this a folder in ERASER's format?")
+
+    def get(self, docid: str) -> Document:
+        """The document called ``docid``.
+
+        Raises:
+            KeyError: there is none.
+            DataError: it has no words, or is not UTF-8.
+        """
+        if docid not in self._documents:
+            self._documents[docid] = self._read(docid)
+        return self._documents[docid]
+
+    def _read(self, docid: str) -> Document:
+        if self._texts is not None:
+            number, text = self._texts[docid]
+            try:
+                return document_of(docid, text.split("\n"))
+            except ValueError as error:
+                raise DataError(self.folder / "docs.jsonl", f"{error}; remove it or give its text", number) from None
+        path = self.folder / "docs" / docid
+        if Path(docid).name != docid or not path.is_file():
+            raise KeyError(docid)
+        try:
+            return document_of(docid, path.read_text(encoding="utf-8").split("\n"))
+        except UnicodeDecodeError as error:
+            raise DataError(path, f"not UTF-8 (byte {error.start}); save the file as UTF-8") from None
+        except ValueError as error:
+            raise DataError(path, f"{error}; remove it or give its text") from None
+
+
+def read_examples(path: Path, documents: DocumentStore, labels: tuple[str, ...] | None = None) -> list[Example]:
+    """The annotations of one split file, in file order.
+
+    Args:
+        path: ``train.jsonl``, ``val.jsonl`` or ``test.jsonl``.
+        documents: where the documents are.
+        labels: the classes that are allowed; None allows all.
+
+    Raises:
+        MissingError: no such file.
+        DataError: with file and line, for broken JSON, a missing key, an unknown label, a missing or empty document,
+            evidence that is empty, reversed or beyond its document, an id that stands twice, or a file with no example.
+    """
+    examples: list[Example] = []
+    seen: dict[str, int] = {}
+    for number, row in read_lines(path):
+        try:
+            example = _example_of(row, documents)
+        except KeyError as error:
+            raise DataError(path, f"document {error.args[0]!r} is not in {documents.folder}; add it", number) from None
+        except ValueError as error:
+            raise DataError(path, str(error), number) from None
+        if labels is not None and example.label not in labels:
+            raise DataError(path, f"label {example.label!r} is not one of {', '.join(labels)}", number)
+        if example.id in seen:
+            raise DataError(path, f"annotation_id {example.id!r} stands already in line {seen[example.id]}", number)
+        seen[example.id] = number
+        examples.append(example)
+    if not examples:
+        raise DataError(path, "has no annotations")
+    return examples
+
+
+def _example_of(row: Mapping[str, Any], documents: DocumentStore) -> Example:
+    identifier, label = row.get("annotation_id"), row.get("classification")
+    if not isinstance(identifier, str) or not identifier:
+        raise ValueError("'annotation_id' must be a string that is not empty")
+    if not isinstance(label, str):
+        raise ValueError("'classification' must be a string")
+    try:
+        groups = tuple(
+            tuple(Span(item["docid"], item["start_token"], item["end_token"]) for item in group)
+            for group in row.get("evidences") or []
+            if group
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"'evidences' must be lists of objects with docid, start_token, end_token ({error!r})"
+        ) from None
+    docids = row.get("docids") or sorted({span.docid for group in groups for span in group}) or [identifier]
+    return Example(
+        id=identifier,
+        documents=tuple(documents.get(docid) for docid in docids),
+        label=label,
+        evidence=groups,
+        query=row.get("query") or "",
+    )
+
+
+def prediction_row(prediction: Prediction) -> dict[str, Any]:
+    """``prediction`` as an object of ERASER's prediction format; extra keys stand after the format's own."""
+    rationales = []
+    for docid in dict.fromkeys([*prediction.scores, *(span.docid for span in prediction.spans)]):
+        hard = [{"start_token": s.start, "end_token": s.end} for s in prediction.spans if s.docid == docid]
+        entry: dict[str, Any] = {"docid": docid, "hard_rationale_predictions": hard}
+        if docid in prediction.scores:
+            entry["soft_rationale_predictions"] = list(prediction.scores[docid])
+        rationales.append(entry)
+    row: dict[str, Any] = {"annotation_id": prediction.id, "rationales": rationales}
+    if prediction.label is not None:
+        row["classification"] = prediction.label
+    if prediction.probabilities:
+        row["classification_scores"] = dict(prediction.probabilities)
+    return row | dict(prediction.extra)
+
+
+def prediction_of(row: Mapping[str, Any]) -> Prediction:
+    """The prediction in one object of ERASER's prediction format.
+
+    Raises:
+        ValueError: a key is missing or has the wrong form.
+    """
+    try:
+        rationales = row.get("rationales") or []
+        return Prediction(
+            id=row["annotation_id"],
+            label=row.get("classification"),
+            probabilities=row.get("classification_scores") or {},
+            scores={
+                item["docid"]: tuple(float(score) for score in item["soft_rationale_predictions"])
+                for item in rationales
+                if item.get("soft_rationale_predictions") is not None
+            },
+            spans=tuple(
+                Span(item["docid"], hard["start_token"], hard["end_token"])
+                for item in rationales
+                for hard in item.get("hard_rationale_predictions") or []
+            ),
+            extra={key: value for key, value in row.items() if key not in PREDICTION_KEYS},
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not in ERASER's prediction format ({error!r})") from None
+
+
+def prediction_line(prediction: Prediction) -> str:
+    """``prediction`` as one line of JSON, ended by a line feed."""
+    return json.dumps(prediction_row(prediction), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """The predictions of a file in ERASER's format, in file order.
+
+    Raises:
+        MissingError: no such file.
+        DataError: with file and line, for a row that is broken or an id that stands twice.
+    """
+    predictions: dict[str, Prediction] = {}
+    for number, row in read_lines(path):
+        try:
+            prediction = prediction_of(row)
+        except ValueError as error:
+            raise DataError(path, str(error), number) from None
+        if prediction.id in predictions:
+            raise DataError(path, f"annotation_id {prediction.id!r} stands twice", number)
+        predictions[prediction.id] = prediction
+    return list(predictions.values())

@@ -145,7 +145,8 @@ class Classifier:
 def cut(owners: Sequence[int], room: int) -> list[tuple[int, int]]:
     """Bounds of windows of nearly equal size over pieces that belong to words ``owners`` (ascending).
 
-    As few windows of at most ``room`` pieces as cuts between words allow; only a word longer than ``room`` is cut
+    As few windows of at most ``room`` pieces as even cuts, moved back to the beginning of a word, allow. Where words
+    are so long that no even cut does, windows are filled one after the other; only a word longer than ``room`` is cut
     itself.
 
     >>> cut([0, 1, 2, 2, 3], room=3)
@@ -153,17 +154,27 @@ def cut(owners: Sequence[int], room: int) -> list[tuple[int, int]]:
     """
     total = len(owners)
     starts = np.flatnonzero(np.diff(np.asarray(owners), prepend=-1))
-    fewest = math.ceil(total / room)
-    for count in range(fewest, total + 1):
+    for count in range(math.ceil(total / room), len(starts) + 1):
         ideal = np.round(np.linspace(0, total, count + 1)).astype(int)
         bounds = np.append(starts[np.searchsorted(starts, ideal[:-1], side="right") - 1], total)
-        sizes = np.diff(bounds)
-        if (sizes > 0).all() and (sizes <= room).all():
+        if (np.diff(bounds) == 0).any():
             break
-        if (sizes == 0).any():
-            bounds = np.round(np.linspace(0, total, fewest + 1)).astype(int)
-            break
-    return [(int(a), int(b)) for a, b in pairwise(bounds)]
+        if (np.diff(bounds) <= room).all():
+            return [(int(a), int(b)) for a, b in pairwise(bounds)]
+    return _filled([int(start) for start in starts], total, room)
+
+
+def _filled(starts: Sequence[int], total: int, room: int) -> list[tuple[int, int]]:
+    """Bounds of windows that each hold as many whole words as fit, or ``room`` pieces of a word that does not."""
+    bounds = [0]
+    for end in [*starts[1:], total]:
+        if end - bounds[-1] > room:
+            last = max((start for start in starts if bounds[-1] < start < end), default=None)
+            if last is not None:
+                bounds.append(last)
+        while end - bounds[-1] > room:
+            bounds.append(bounds[-1] + room)
+    return list(pairwise([*bounds, total]))
 
 
 def word_maxima(pieces: Sequence[NDArray[np.float64]], windows: Sequence[Window], words: int) -> NDArray[np.float64]:
@@ -211,6 +222,14 @@ def load_pretrained(path: str | Path, model_class: Any = AutoModelForSequenceCla
         raise MissingError(f"{path}: no model that can be loaded is there ({reason})") from None
     finally:
         transformers_logging.set_verbosity(verbosity)
+
+
+def check_device(name: str) -> None:
+    """Raise UsageError unless ``name`` is a torch device that this machine has."""
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device {name}: {str(error).strip().splitlines()[0]}") from None
 
 
 def model_checksum(path: str | Path) -> str:

@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+INTERRUPTED = 130
 DataRoot = Annotated[
     str | None,
     typer.Option(
@@ -145,9 +146,13 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("stopped; eval goes on with --resume, train with the same command", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            print("stopped; eval goes on with --resume, train with the same command", file=sys.stderr)
+        raise
+    except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        print(f"error: {error.filename}: {error.strerror}; give another path", file=sys.stderr)
+        sys.exit(UsageError.exit_code)
     except Exception as error:
         if os.environ.get("ADAPLER_DEBUG"):
             raise

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from adapler_explain import __version__
-from adapler_explain.classifier import Classifier, model_checksum
+from adapler_explain.classifier import Classifier, check_device, model_checksum
 from adapler_explain.explainers import EXPLAINERS
 from adapler_explain.predict import Explained, Probabilities, predict
 from adapler_explain.progress import Progress
@@ -75,6 +75,7 @@ def evaluate(config: EvalConfig) -> tuple[Path, dict[str, Any]]:
         UserError: an option cannot be used, or data or a model is missing or broken.
     """
     methods = chosen_methods(config)
+    check_device(config.device)
     split = limited(
         load(config.dataset, config.split, Path(config.data_root) if config.data_root else None), config.limit
     )

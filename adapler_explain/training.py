@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from adapler_explain import __version__, flops
-from adapler_explain.classifier import Classifier, Window, chunks, load_pretrained, model_checksum
+from adapler_explain.classifier import Classifier, Window, check_device, chunks, load_pretrained, model_checksum
 from adapler_explain.progress import Progress
 from eraser_eval.datasets import limited, load
 from eraser_eval.errors import UsageError
@@ -128,6 +128,7 @@ class Run:
     """One training run: what every stage needs of its settings, data and folder."""
 
     def __init__(self, config: TrainConfig) -> None:
+        check_device(config.device)
         self.config = config
         self.folder = Path(config.output_dir)
         root = Path(config.data_root) if config.data_root else None

@@ -93,8 +93,8 @@ def write_dataset(root: Path, documents: dict[str, str], rows: dict[str, list[di
     (folder / "docs").mkdir(parents=True, exist_ok=True)
     for docid, text in documents.items():
         (folder / "docs" / docid).write_text(text, encoding="utf-8")
-    for split, annotations in rows.items():
-        lines = [json.dumps(row) for row in annotations]
+    for split, examples in rows.items():
+        lines = [json.dumps(row) for row in examples]
         (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return root
 

@@ -1,7 +1,7 @@
 """The model against numbers that the authors' released program printed, from every file of ``ADAPLER_REFERENCE``.
 
-Tolerances: quantities of the forward pass to 1e-4 of their largest value (logits to 1e-5); gradients of one parameter to
-2e-3 of their norm and all gradients together to 5e-4. The soft mask's slope is λ/δ, up to 1e5 here, so that float32
+Tolerances: quantities of the forward pass to 1e-4 of their largest value (logits to 1e-5); gradients of one parameter
+to 2e-3 of their norm and all gradients together to 5e-4. The soft mask's slope is λ/δ, up to 1e5 here, so that float32
 rounding in either program moves single gradients by up to 7e-4: the same model in float64 is as far from the file.
 """
 
@@ -23,7 +23,7 @@ from adapler_explain.config import AdaplerBertConfig
 from adapler_explain.modeling import AdaplerBertForSequenceClassification
 from adapler_explain.saliency import input_x_gradient
 
-GOLDEN = Path(__file__).parent / "golden" / "reference.npz"
+GOLDEN = Path(__file__).parents[1] / "golden" / "reference.npz"
 DEFAULT = SHARED / "reference" / "adapler_reference_a.npz"
 
 

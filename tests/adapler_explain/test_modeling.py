@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import CLASSES, SHAPE, random_batch, tiny_model
-from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification, BertModel
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+)
 
 from adapler_explain.config import AdaplerBertConfig
 from adapler_explain.losses import length_loss

@@ -1,0 +1,184 @@
+"""The main job on tiny models: what it writes, what each method explains, stopping and going on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import adapler_explain.evaluate as evaluation
+from adapler_explain.evaluate import EvalConfig, evaluate
+from adapler_explain.explainers import EXPLAINERS
+from eraser_eval.datasets import load
+from eraser_eval.errors import DataError, UsageError
+from eraser_eval.jsonl import read_predictions
+from eraser_eval.metrics import METRICS
+from eraser_eval.records import mask_of
+
+
+@pytest.fixture
+def config(tmp_path: Path, checkpoint: Path, data_root: Path) -> EvalConfig:
+    return EvalConfig("movies", data_root=str(data_root), model=str(checkpoint), output_dir=str(tmp_path / "run"))
+
+
+def test_everything_promised_is_written(config: EvalConfig) -> None:
+    folder, figures = evaluate(config)
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    default = [name for name, explainer in EXPLAINERS.items() if explainer.default]
+    assert files == {
+        "manifest.json",
+        "metrics.json",
+        "table.md",
+        "per_document.csv",
+        "comparison.png",
+        "comparison.pdf",
+        *(f"predictions/{name}.jsonl" for name in default),
+    }
+    assert json.loads((folder / "metrics.json").read_text()) == figures
+    assert list(figures["methods"]) == default
+    for values in figures["methods"].values():
+        assert values.keys() >= METRICS.keys() | {"seconds_per_document"}
+    assert {
+        "dataset",
+        "source",
+        "split",
+        "documents",
+        "model",
+        "classification",
+        "efficiency",
+        "chance",
+    } <= figures.keys()
+    assert figures["efficiency"]["flops_speedup"] > 1 and len(figures["efficiency"]["kept_per_layer"]) == 3
+    assert len(pd.read_csv(folder / "per_document.csv")) == 4 * len(default)
+    assert "release" in (folder / "table.md").read_text()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["seed"] == 0 and manifest["packages"]["torch"] and manifest["data_checksum"].startswith("sha256:")
+
+
+def test_every_method_chooses_as_many_words_as_adapler_kept(config: EvalConfig) -> None:
+    folder, _ = evaluate(config)
+    examples = load("movies", "test", Path(config.data_root)).examples
+    kept = {}
+    for path in [folder / "predictions" / "adapler.jsonl", *(folder / "predictions").glob("*.jsonl")]:
+        for example, made in zip(examples, read_predictions(path), strict=True):
+            assert example.id == made.id
+            words = int(mask_of(made.spans, example.documents).sum())
+            assert kept.setdefault(example.id, words) == words
+            assert [len(scores) for scores in made.scores.values()] == [len(example.words)]
+    assert 0 < sum(kept.values()) < sum(len(example.words) for example in examples)
+
+
+def test_a_layer_gives_more_words_than_a_later_one(config: EvalConfig) -> None:
+    kept = [
+        evaluate(replace(config, methods=("random",), layer=layer, output_dir=f"{config.output_dir}{layer}"))[1][
+            "methods"
+        ]["adapler"]["words_per_document"]
+        for layer in (0, 2)
+    ]
+    assert kept[0] > kept[1]
+
+
+def test_who_is_explained(config: EvalConfig, stock_checkpoint: Path) -> None:
+    folder, figures = evaluate(replace(config, methods=("saliency",), reference_model=str(stock_checkpoint)))
+    assert figures["methods"]["adapler"]["explains"] == "pruned"
+    assert figures["methods"]["saliency"]["explains"] == "reference"
+    assert figures["classification"].keys() == {"pruned", "unpruned", "reference"}
+    assert str(stock_checkpoint) in (folder / "table.md").read_text()
+    _, figures = evaluate(replace(config, methods=("saliency",)))
+    assert figures["methods"]["saliency"]["explains"] == "unpruned"
+
+
+def test_target_gold_explains_the_gold_class(config: EvalConfig) -> None:
+    folder, _ = evaluate(replace(config, methods=("saliency",), target="gold"))
+    examples = load("movies", "test", Path(config.data_root)).examples
+    made = read_predictions(folder / "predictions" / "saliency.jsonl")
+    assert [p.extra["target"] for p in made] == [example.label for example in examples]
+
+
+def without_times(folder: Path) -> dict:
+    figures = json.loads((folder / "metrics.json").read_text())
+    for values in figures["methods"].values():
+        del values["seconds_per_document"]
+    return figures
+
+
+def test_an_interrupted_run_goes_on_where_it_was(config: EvalConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    methods = ("attention", "random")
+    whole, _ = evaluate(replace(config, methods=methods, output_dir=config.output_dir + "-whole"))
+    real, calls = evaluation.predict, []
+
+    def stop_after_six(*arguments: object) -> object:
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(evaluation, "predict", stop_after_six)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(replace(config, methods=methods))
+    folder = Path(config.output_dir)
+    assert not (folder / "metrics.json").exists() and not (folder / "predictions" / "attention.jsonl").exists()
+    partial = folder / "predictions" / ".attention.jsonl.partial"
+    partial.write_text(partial.read_text() + '{"annotation_id": "cut o')
+    calls.clear()
+
+    def count(*arguments: object) -> object:
+        calls.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(evaluation, "predict", count)
+    evaluate(replace(config, methods=methods, resume=True))
+    assert len(calls) == 2 + 4
+    assert without_times(folder) == without_times(whole)
+
+
+def test_resume_adds_methods_but_refuses_another_question(config: EvalConfig) -> None:
+    evaluate(replace(config, methods=("random",)))
+    _, figures = evaluate(replace(config, methods=("random", "saliency"), resume=True))
+    assert list(figures["methods"]) == ["adapler", "random", "saliency"]
+    with pytest.raises(UsageError, match="other target"):
+        evaluate(replace(config, methods=("random",), target="gold", resume=True))
+
+
+def test_without_resume_a_run_begins_anew(config: EvalConfig) -> None:
+    evaluate(replace(config, methods=("random", "saliency")))
+    folder, _ = evaluate(replace(config, methods=("random",)))
+    assert {path.stem for path in (folder / "predictions").iterdir()} == {"adapler", "random"}
+
+
+def test_a_folder_that_is_no_run_is_left_alone(config: EvalConfig) -> None:
+    folder = Path(config.output_dir)
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("precious")
+    with pytest.raises(UsageError, match="no run"):
+        evaluate(config)
+    assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"methods": ("lime", "saliency")}, "--methods lime: unknown"),
+        ({"target": "other"}, "--target other"),
+        ({"layer": 3}, "layers 0 to 2"),
+    ],
+)
+def test_options_that_cannot_be_used(config: EvalConfig, change: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        evaluate(replace(config, **change))
+    assert not Path(config.output_dir).exists()
+
+
+def test_a_stock_model_is_no_adapler_model(config: EvalConfig, stock_checkpoint: Path) -> None:
+    with pytest.raises(UsageError, match="not an AdapLeR checkpoint"):
+        evaluate(replace(config, model=str(stock_checkpoint)))
+
+
+def test_a_document_the_tokenizer_cannot_read_is_named(config: EvalConfig, data_root: Path) -> None:
+    (data_root / "movies" / "docs" / "d.txt").write_text("\u200d \x07 \u200d \u200d")
+    with pytest.raises(DataError, match=r"'d\.txt': the text holds no piece"):
+        evaluate(replace(config, methods=("random",)))
+    assert not (Path(config.output_dir) / "metrics.json").exists()

@@ -1,0 +1,59 @@
+"""Data flows one way: what may import what."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = ["cli", "evaluate", "predict", "explainers", "classifier", "modeling", "contribution"]
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def files(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", files("eraser_eval"), ids=str)
+def test_eraser_eval_stands_alone(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & {"torch", "transformers", "adapler_explain", "app"}
+
+
+def test_eraser_eval_does_not_load_torch() -> None:
+    program = "import sys, eraser_eval.score, eraser_eval.datasets; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("layer", range(len(LAYERS)))
+def test_no_module_imports_one_above_it(layer: int) -> None:
+    above = {f"adapler_explain.{name}" for name in LAYERS[:layer]}
+    place = ROOT / "adapler_explain" / LAYERS[layer]
+    for path in [place.with_suffix(".py")] if place.with_suffix(".py").exists() else sorted(place.glob("*.py")):
+        assert not imports(path) & above, path
+
+
+@pytest.mark.parametrize("path", files("adapler_explain"), ids=str)
+def test_only_the_classifier_uses_a_tokenizer_and_only_backbones_knows_bert(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert path.name == "classifier.py" or "AutoTokenizer" not in text
+    assert path.name == "backbones.py" or ".bert." not in text
+
+
+@pytest.mark.parametrize("path", [*files("adapler_explain"), *files("eraser_eval")], ids=str)
+def test_nothing_is_unpickled(path: Path) -> None:
+    assert not imports(path) & {"pickle", "joblib", "dill"}
+    assert "torch.load" not in path.read_text(encoding="utf-8")

@@ -139,6 +139,21 @@ def train_command(
     typer.echo(f"Kept model: {folder}", err=True)
 
 
+@app.command("export")
+def export_command(
+    run: Annotated[str, typer.Argument(help="Output folder of a complete 'train' run.")],
+    output_dir: Annotated[str, typer.Option(help="Where to write the model, its tokenizer and its card.")],
+    evaluation: Annotated[str | None, typer.Option(help="Run folder of 'eval' with the exported model.")] = None,
+    base_model: Annotated[str | None, typer.Option(help="What the card calls the pretrained encoder.")] = None,
+) -> None:
+    """Save the kept model in half precision, with a model card made from the run's own files."""
+    from pathlib import Path
+
+    from adapler_explain.export import export
+
+    export(Path(run), Path(output_dir), Path(evaluation) if evaluation else None, base_model)
+
+
 def main() -> None:
     """Run the command line; a user's error is one line on stderr and its exit code, never a traceback."""
     try:

@@ -8,18 +8,16 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from adapler_explain import __version__
 from adapler_explain.classifier import Classifier, check_device, model_checksum
+from adapler_explain.environment import describe
 from adapler_explain.explainers import EXPLAINERS
 from adapler_explain.predict import Explained, Probabilities, predict
 from adapler_explain.progress import Progress
@@ -29,8 +27,6 @@ from eraser_eval.errors import DataError, UsageError
 from eraser_eval.files import replacing, write_json, write_text
 from eraser_eval.jsonl import prediction_line, prediction_of
 from eraser_eval.records import Prediction
-
-PACKAGES = ("torch", "transformers", "captum", "numpy", "pandas", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -232,10 +228,7 @@ def manifest_of(config: EvalConfig, split: Split, methods: Sequence[str]) -> dic
         "source": split.source,
         "documents": len(split.examples),
         "data_checksum": split.checksum,
-        "adapler_explain": __version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "environment": describe(config.device),
     }
 
 

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from adapler_explain import __version__, flops
 from adapler_explain.classifier import Classifier, Window, check_device, chunks, load_pretrained, model_checksum
+from adapler_explain.environment import describe
 from adapler_explain.progress import Progress
 from eraser_eval.datasets import limited, load
 from eraser_eval.errors import UsageError
@@ -159,6 +160,7 @@ class Run:
         if target.exists():
             self.log(stage=name, skipped=True)
             return
+        self.log(stage=name, environment=describe(self.config.device))
         torch.manual_seed(self.config.seed)
         partial = self.folder / f".partial-{name}"
         shutil.rmtree(partial, ignore_errors=True)

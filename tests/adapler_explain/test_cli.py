@@ -19,7 +19,7 @@ def run(*arguments: str, cwd: Path | None = None, code: str = "") -> subprocess.
 
 def test_help_and_version_import_nothing_heavy() -> None:
     checked = "import atexit; atexit.register(lambda: print({'torch', 'transformers', 'pandas'} & set(sys.modules)))"
-    for arguments in (["--version"], ["--help"], ["eval", "--help"], ["train", "--help"]):
+    for arguments in (["--version"], ["--help"], ["eval", "--help"], ["train", "--help"], ["export", "--help"]):
         result = run(*arguments, code=checked)
         assert result.returncode == 0 and result.stdout.endswith("set()\n")
 

@@ -55,7 +55,11 @@ def test_everything_promised_is_written(config: EvalConfig) -> None:
     assert len(pd.read_csv(folder / "per_document.csv")) == 4 * len(default)
     assert "release" in (folder / "table.md").read_text()
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["seed"] == 0 and manifest["packages"]["torch"] and manifest["data_checksum"].startswith("sha256:")
+    assert (
+        manifest["seed"] == 0
+        and manifest["environment"]["packages"]["torch"]
+        and manifest["data_checksum"].startswith("sha256:")
+    )
 
 
 def test_every_method_chooses_as_many_words_as_adapler_kept(config: EvalConfig) -> None:

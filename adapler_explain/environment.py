@@ -1,0 +1,37 @@
+"""What a run ran on: machine and versions, for manifests and model cards."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adapler_explain import __version__
+
+PACKAGES = ("torch", "transformers", "captum", "numpy", "pandas", "scikit-learn")
+
+
+def describe(device: str) -> dict[str, Any]:
+    """Versions, processor, threads and accelerator, for ``device``; nothing that names the user or the host."""
+    accelerator = torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else None
+    return {
+        "adapler_explain": __version__,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "accelerator": accelerator,
+    }
+
+
+def _processor() -> str:
+    """The processor's name where the system tells it, else its architecture."""
+    table = Path("/proc/cpuinfo")
+    lines = table.read_text(encoding="utf-8").splitlines() if table.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())

@@ -1,0 +1,131 @@
+"""A trained model as others get it: half precision, tokenizer, and a model card made from the run's own files."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adapler_explain.classifier import load_pretrained, model_checksum
+from adapler_explain.training import TrainConfig
+from eraser_eval.errors import MissingError, UsageError
+from eraser_eval.files import write_text
+
+Row = Mapping[str, Any]
+
+
+def export(run: Path, target: Path, evaluation: Path | None = None, base_model: str | None = None) -> Path:
+    """The folder ``target`` with the model that the training run ``run`` kept, as float16 safetensors, and its card.
+
+    Args:
+        run: output folder of ``train``.
+        target: where to write; replaced if it holds an export.
+        evaluation: run folder of ``eval`` on test with the exported model as ``--model`` and the run's ``fine-tuned``
+            as ``--reference-model``; its figures go into the card.
+        base_model: what the card calls the pretrained encoder; None: as ``train`` was told.
+
+    Raises:
+        MissingError: the run is not complete, or the evaluation has no figures.
+        UsageError: the evaluation is of other weights.
+    """
+    if not (run / "adapler" / "val.json").is_file():
+        raise MissingError(f"{run}: no complete training run; run 'adapler-explain train' with this --output-dir first")
+    model, tokenizer = load_pretrained(run / "adapler", dtype=torch.float16)
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    figures = _read(evaluation / "metrics.json") if evaluation else None
+    if figures and figures["model_checksum"] != model_checksum(partial):
+        shutil.rmtree(partial)
+        raise UsageError(f"--evaluation {evaluation}: is of other weights; evaluate the exported model first")
+    write_text(partial / "README.md", card(run, figures, base_model))
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    return target
+
+
+def card(run: Path, figures: Row | None, base_model: str | None) -> str:
+    """The model card of a training run, with the figures of a test evaluation where there are some."""
+    settings, val = _read(run / "manifest.json"), _read(run / "adapler" / "val.json")
+    tuned = max(_read(run / "fine-tuned" / "val.json")["accuracy"])
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    minutes = {row["stage"]: row["seconds"] / 60 for row in rows if "seconds" in row}
+    machine: Row = next((row["environment"] for row in reversed(rows) if "environment" in row), {})
+    source = base_model or settings["model"]
+    kept = " → ".join(f"{share:.2f}" for share in val["kept"])
+    lines = [
+        "---",
+        "license: apache-2.0",
+        "library_name: adapler-explain",
+        "pipeline_tag: text-classification",
+        "---",
+        "",
+        f"# AdapLeR, {settings['dataset']}",
+        "",
+        f"A sequence classifier that drops pieces layer by layer (Modarressi et al., ACL 2022), trained from {source} "
+        f"on the train split of {settings['dataset']} ({settings['source']}, {settings['train_checksum']}). "
+        "Half-precision safetensors; computes in float32.",
+        "",
+        "## How it was made",
+        "",
+        "```",
+        command(settings),
+        "```",
+        "",
+        f"- Seed {settings['seed']}, γ = {settings['gamma']:g}, φ = {settings['phi']:g}; "
+        f"windows of at most {settings['window_pieces']} pieces; tuned on val alone.",
+        f"- Kept: epoch {val['epoch'] + 1} of {settings['epochs']}, by the paper's rule (the fastest epoch whose val "
+        f"accuracy is above the fine-tuned model's best − {settings['tolerance']:g})"
+        + ("." if val["meets_rule"] else "; **no epoch met it**, so the most accurate was kept."),
+        f"- Hardware: {machine.get('accelerator') or machine.get('processor')}, {machine.get('threads')} thread(s). "
+        f"Time: {', '.join(f'{stage} {value:.0f} min' for stage, value in minutes.items())}.",
+        "",
+        "## Figures",
+        "",
+        "| split | accuracy, fine-tuned | accuracy, AdapLeR | FLOPs speedup | pieces processed, layer by layer |",
+        "|---|---:|---:|---:|---|",
+        f"| val | {tuned:.3f} | {val['accuracy']:.3f} | {val['flops_speedup']:.2f}× | {kept} |",
+    ]
+    if figures:
+        shares = " → ".join(f"{share:.2f}" for share in figures["efficiency"]["kept_per_layer"])
+        classification = figures["classification"]
+        reference = classification.get("reference", {}).get("accuracy")
+        lines.append(
+            f"| {figures['split']} | {f'{reference:.3f}' if reference is not None else ''} "
+            f"| {classification['pruned']['accuracy']:.3f} | {figures['efficiency']['flops_speedup']:.2f}× | {shares} |"
+        )
+    lines += [
+        "",
+        "Documents are read whole; their probabilities are means over windows. Val figures are of the float32 weights.",
+        "",
+        "## Limits",
+        "",
+        f"One data set, one language, one seed. The classes are those of {settings['dataset']}; the model answers on "
+        "other texts all the same. The words it keeps are what its prediction was computed from, not proof of why.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def command(settings: Row) -> str:
+    """The ``train`` command line that a manifest's settings stand for; options at their default are left out."""
+    words = ["adapler-explain", "train"]
+    for field in fields(TrainConfig):
+        value = settings[field.name]
+        if value != field.default and field.name != "device":
+            words += [f"--{field.name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return shlex.join(words)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise MissingError(f"{path}: no such file")
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content

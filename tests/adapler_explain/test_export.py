@@ -1,0 +1,77 @@
+"""Exported models compute what the run's model computes, and their card says what the run's files say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from adapler_explain import cli
+from adapler_explain.classifier import Classifier
+from adapler_explain.evaluate import EvalConfig, evaluate
+from adapler_explain.export import command, export
+from adapler_explain.training import TrainConfig, train
+from eraser_eval.errors import MissingError, UsageError
+
+
+@pytest.fixture
+def run(tmp_path: Path, stock_checkpoint: Path, data_root: Path) -> Path:
+    config = TrainConfig(
+        "movies", str(stock_checkpoint), str(tmp_path / "run"), str(data_root), 20, 1, 1, epochs=1, gamma=0.25
+    )
+    return train(config).parent
+
+
+def test_model_and_card(run: Path, tmp_path: Path, data_root: Path) -> None:
+    target = export(run, tmp_path / "out", base_model="tiny (made up)")
+    saved, kept = Classifier.load(target), Classifier.load(run / "adapler")
+    words = ["the", "film", "was", "good"]
+    a, b = (c.forward(c.windows(words)).logits for c in (saved, kept))
+    torch.testing.assert_close(a, b, atol=2e-2, rtol=0)
+    assert (target / "model.safetensors").stat().st_size < 0.6 * (run / "adapler" / "model.safetensors").stat().st_size
+    asked = EvalConfig(
+        "movies",
+        data_root=str(data_root),
+        model=str(target),
+        reference_model=str(run / "fine-tuned"),
+        methods=("random",),
+        output_dir=str(tmp_path / "eval"),
+    )
+    folder, figures = evaluate(asked)
+    export(run, target, folder, "tiny (made up)")
+    text = (target / "README.md").read_text()
+    val = json.loads((run / "adapler" / "val.json").read_text())
+    assert f"| {val['accuracy']:.3f} | {val['flops_speedup']:.2f}× |" in text
+    assert f"| {figures['classification']['reference']['accuracy']:.3f} |" in text
+    assert (
+        "--gamma 0.25" in text and "trained from tiny (made up)" in text and "γ = 0.25" in text and "thread(s)" in text
+    )
+    folder, _ = evaluate(replace(asked, model=str(run / "adapler")))
+    with pytest.raises(UsageError, match="other weights"):
+        export(run, target, folder)
+    assert (target / "README.md").read_text() == text
+
+
+def test_the_commands_of_a_card_are_those_of_the_program(run: Path) -> None:
+    """What the card prints is parsed by the command line into the settings it was made from."""
+    settings = json.loads((run / "manifest.json").read_text())
+    words = command(settings).split()[1:]
+    seen = {}
+
+    def spy(config: TrainConfig) -> Path:
+        seen["config"] = config
+        return Path()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("adapler_explain.training.train", spy)
+        assert CliRunner().invoke(cli.app, words).exit_code == 0
+    assert all(getattr(seen["config"], key) == settings[key] for key in ("gamma", "phi", "window_pieces", "data_root"))
+
+
+def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match="no complete training run"):
+        export(tmp_path, tmp_path / "out")

@@ -1,0 +1,79 @@
+"""The README says what the committed results say, and its commands exist."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from adapler_explain import cli
+from adapler_explain.classifier import model_checksum
+from eraser_eval import report
+from eraser_eval.datasets import bundled
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "docs" / "results" / "movies-test"
+
+
+@pytest.fixture(scope="module")
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def figures() -> dict:
+    return json.loads((RESULTS / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_table_is_that_of_the_committed_run(readme: str, figures: dict) -> None:
+    assert report.markdown(figures) == (RESULTS / "table.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- table: docs/results/movies-test/table.md -->\n(.*?)<!-- end -->", readme, re.S)
+    assert shown and shown.group(1).strip() == report.markdown(figures).strip()
+
+
+def test_the_run_was_of_the_bundled_model_and_the_whole_real_split(figures: dict) -> None:
+    assert figures["model_checksum"] == model_checksum(bundled("models/adapler-movies"))
+    assert (figures["source"], figures["split"], figures["documents"]) == ("release", "test", 199)
+
+
+def test_model_card_has_the_figures_of_the_run(figures: dict) -> None:
+    card = (bundled("models/adapler-movies") / "README.md").read_text(encoding="utf-8")
+    efficiency, classification = figures["efficiency"], figures["classification"]
+    assert (
+        f"| test | {classification['reference']['accuracy']:.3f} | {classification['pruned']['accuracy']:.3f} "
+        f"| {efficiency['flops_speedup']:.2f}× |" in card
+    )
+
+
+def test_every_number_in_the_prose_is_the_runs(readme: str, figures: dict) -> None:
+    """Numbers in the README's text carry the name of the figure they are: ``<!-- path.to.figure -->0.123``."""
+    marked = re.findall(r"<!-- ([\w.\-]+) (\S+) -->(\S+?)<!-- -->", readme)
+    assert marked
+    for path, form, shown in marked:
+        value = figures
+        for key in path.split("."):
+            value = value[key]
+        assert format(value, form) == shown, path
+
+
+def test_every_option_in_the_readme_exists(readme: str) -> None:
+    commands = re.findall(r"^adapler-explain (\w+)((?:.*\\\n)*.*)$", readme, re.M)
+    assert {name for name, _ in commands} >= {"eval", "train"}
+    for name, rest in commands:
+        help_text = CliRunner().invoke(cli.app, [name, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
+        for option in re.findall(r"--[\w-]+", rest):
+            assert option in help_text, (name, option)
+
+
+def test_every_make_target_in_the_readme_exists(readme: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"\bmake ([a-z-]+)", readme))
+    assert targets and all(re.search(rf"^{target}:", makefile, re.M) for target in targets)
+
+
+def test_every_linked_file_exists(readme: str) -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", readme):
+        assert link.startswith("https://") or (ROOT / link).exists(), link

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
+from eraser_eval.metrics.overlap import best_overlaps
+from eraser_eval.metrics.ranking import Areas, areas
 from eraser_eval.rationale import top_words
 from eraser_eval.records import BoolArray, Example, Prediction, Span, mask_of
 
@@ -90,7 +91,7 @@ def average_precision(gold: BoolArray, scores: NDArray[np.float64]) -> float:
     """
     if gold.all() or not gold.any():
         return float("nan")
-    return float(average_precision_score(gold, scores))
+    return float(_areas(gold, scores).average_precision[0])
 
 
 def auprc(gold: BoolArray, scores: NDArray[np.float64]) -> float:
@@ -105,8 +106,7 @@ def auprc(gold: BoolArray, scores: NDArray[np.float64]) -> float:
     """
     if gold.all() or not gold.any():
         return float("nan")
-    precision, recall, _ = precision_recall_curve(gold, scores)
-    return float(auc(recall, precision))
+    return float(_areas(gold, scores).auprc[0])
 
 
 def iou_precision_recall(gold: tuple[Span, ...], predicted: tuple[Span, ...]) -> tuple[float, float]:
@@ -124,19 +124,14 @@ def iou_precision_recall(gold: tuple[Span, ...], predicted: tuple[Span, ...]) ->
         return float("nan"), float("nan")
     if not predicted:
         return 0.0, 0.0
-    iou = iou_matrix(gold, predicted) >= IOU_THRESHOLD
-    return float(iou.any(axis=0).mean()), float(iou.any(axis=1).mean())
+    documents = {docid: number for number, docid in enumerate(sorted({span.docid for span in (*gold, *predicted)}))}
+    keyed = [[(documents[span.docid], span.start, span.end) for span in spans] for spans in (predicted, gold)]
+    best_of_predicted, best_of_gold = best_overlaps(*keyed)
+    return float((best_of_predicted >= IOU_THRESHOLD).mean()), float((best_of_gold >= IOU_THRESHOLD).mean())
 
 
-def iou_matrix(gold: tuple[Span, ...], predicted: tuple[Span, ...]) -> NDArray[np.float64]:
-    """Words shared over words covered by each pair of spans, ``[gold, predicted]``; 0 across documents."""
-    docids = {docid: index for index, docid in enumerate(sorted({span.docid for span in (*gold, *predicted)}))}
-    a, b = (np.array([(docids[s.docid], s.start, s.end) for s in spans])[:, :, None] for spans in (gold, predicted))
-    b = b.transpose(2, 1, 0)
-    shared = np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 1], b[:, 1])
-    shared = np.clip(shared, 0, None) * (a[:, 0] == b[:, 0])
-    covered = (a[:, 2] - a[:, 1]) + (b[:, 2] - b[:, 1]) - shared
-    return np.asarray(shared / covered, dtype=np.float64)
+def _areas(gold: BoolArray, scores: NDArray[np.float64]) -> Areas:
+    return areas(gold, scores, np.array([len(gold)]))
 
 
 def _check(example: Example, prediction: Prediction) -> None:

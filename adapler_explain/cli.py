@@ -154,10 +154,82 @@ def export_command(
     export(Path(run), Path(output_dir), Path(evaluation) if evaluation else None, base_model)
 
 
+@app.command("score")
+def score_command(
+    data_dir: Annotated[str, typer.Option("--data-dir", "--data_dir", help="Folder in ERASER's format.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")],
+    results: Annotated[str, typer.Option(help="Prediction file in ERASER's format.")],
+    score_file: Annotated[str | None, typer.Option("--score-file", "--score_file", help="Where to write.")] = None,
+    iou_thresholds: Annotated[
+        list[float] | None, typer.Option("--iou-thresholds", "--iou_thresholds", help="Default: 0.5.")
+    ] = None,
+    aopc_thresholds: Annotated[
+        list[float] | None,
+        typer.Option("--aopc-thresholds", "--aopc_thresholds", help="Default: 0.01 0.05 0.1 0.2 0.5."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Demand predicted classes.")] = False,
+) -> None:
+    """Score a prediction file as ERASER's own scorer does, figure for figure."""
+    from pathlib import Path
+
+    from eraser_eval.files import write_text
+    from eraser_eval.metrics.official import AOPC_THRESHOLDS, IOU_THRESHOLDS
+    from eraser_eval.score_file import official_score_file
+
+    scores = official_score_file(
+        Path(data_dir),
+        split,
+        Path(results),
+        iou_thresholds or IOU_THRESHOLDS,
+        aopc_thresholds or AOPC_THRESHOLDS,
+        strict,
+    )
+    text = json.dumps(scores, indent=4, sort_keys=True) + "\n"
+    if score_file:
+        write_text(Path(score_file), text)
+    typer.echo(text, nl=False)
+
+
+@app.command("validate")
+def validate_command(
+    data_dir: Annotated[str, typer.Option("--data-dir", "--data_dir", help="Folder in ERASER's format.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")],
+    results: Annotated[str | None, typer.Option(help="Prediction file to check against it.")] = None,
+) -> None:
+    """List every defect of a data folder or of a prediction file: file, line, id and mend."""
+    from pathlib import Path
+
+    from eraser_eval.errors import DataError
+    from eraser_eval.score_file import find_defects
+
+    defects = find_defects(Path(data_dir), split, Path(results) if results else None)
+    for defect in defects:
+        typer.echo(defect.text)
+    if defects:
+        raise typer.Exit(DataError.exit_code)
+    typer.echo("no defects")
+
+
+def spread(arguments: list[str]) -> list[str]:
+    """Command-line words where an option followed by several values, ``--x 1 2``, is written ``--x 1 --x 2``.
+
+    The official scorer takes its thresholds that way.
+    """
+    words: list[str] = []
+    option = ""
+    for place, word in enumerate(arguments):
+        if word.startswith("--"):
+            option = word if word.replace("_", "-") in ("--iou-thresholds", "--aopc-thresholds") else ""
+        elif option and place and arguments[place - 1] != option:
+            words.append(option)
+        words.append(word)
+    return words
+
+
 def main() -> None:
     """Run the command line; a user's error is one line on stderr and its exit code, never a traceback."""
     try:
-        app()
+        app(spread(sys.argv[1:]))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

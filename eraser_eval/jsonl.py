@@ -13,6 +13,20 @@ from eraser_eval.records import Document, Example, Prediction, Span
 PREDICTION_KEYS = {"annotation_id", "rationales", "classification", "classification_scores"}
 
 
+def scan_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
+    """The lines of a JSONL file with their numbers from 1: the object, or what is wrong; blank lines are passed over.
+
+    Raises:
+        MissingError: there is no such file.
+    """
+    if not path.is_file():
+        raise MissingError(f"{path}: no such file")
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            if raw.strip():
+                yield number, _object_of(path, number, raw)
+
+
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The JSON objects of a JSONL file with their line numbers from 1; blank lines are passed over.
 
@@ -20,25 +34,24 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         MissingError: there is no such file.
         DataError: a line is not UTF-8 or not a JSON object.
     """
-    if not path.is_file():
-        raise MissingError(f"{path}: no such file")
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            if not raw.strip():
-                continue
-            try:
-                row = json.loads(raw.decode("utf-8"))
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    path, f"not UTF-8 (byte {error.start} of the line); save the file as UTF-8", number
-                ) from None
-            except json.JSONDecodeError as error:
-                raise DataError(
-                    path, f"not valid JSON ({error.msg} at column {error.colno}); mend or remove the line", number
-                ) from None
-            if not isinstance(row, dict):
-                raise DataError(path, f"expected a JSON object, found {type(row).__name__}", number)
-            yield number, row
+    for number, row in scan_lines(path):
+        if isinstance(row, DataError):
+            raise row
+        yield number, row
+
+
+def _object_of(path: Path, number: int, raw: bytes) -> dict[str, Any] | DataError:
+    try:
+        row = json.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return DataError(path, f"not UTF-8 (byte {error.start} of the line); save the file as UTF-8", number)
+    except json.JSONDecodeError as error:
+        return DataError(path, f"not valid JSON ({error.msg} at column {error.colno}); mend or remove the line", number)
+    except RecursionError:
+        return DataError(path, "JSON nested too deeply; mend or remove the line", number)
+    if not isinstance(row, dict):
+        return DataError(path, f"expected a JSON object, found {type(row).__name__}", number)
+    return row
 
 
 def document_of(docid: str, lines: list[str]) -> Document:
@@ -104,8 +117,10 @@ class DocumentStore:
             raise DataError(path, f"{error}; remove it or give its text") from None
 
 
-def read_examples(path: Path, documents: DocumentStore, labels: tuple[str, ...] | None = None) -> list[Example]:
-    """The annotations of one split file, in file order.
+def scan_examples(
+    path: Path, documents: DocumentStore, labels: tuple[str, ...] | None = None
+) -> Iterator[tuple[int, Example | DataError]]:
+    """The annotations of one split file with their line numbers, in file order: each, or what is wrong with it.
 
     Args:
         path: ``train.jsonl``, ``val.jsonl`` or ``test.jsonl``.
@@ -114,23 +129,44 @@ def read_examples(path: Path, documents: DocumentStore, labels: tuple[str, ...] 
 
     Raises:
         MissingError: no such file.
-        DataError: with file and line, for broken JSON, a missing key, an unknown label, a missing or empty document,
-            evidence that is empty, reversed or beyond its document, an id that stands twice, or a file with no example.
     """
-    examples: list[Example] = []
     seen: dict[str, int] = {}
-    for number, row in read_lines(path):
+    for number, row in scan_lines(path):
+        if isinstance(row, DataError):
+            yield number, row
+            continue
         try:
             example = _example_of(row, documents)
+        except DataError as error:
+            yield number, error
         except KeyError as error:
-            raise DataError(path, f"document {error.args[0]!r} is not in {documents.folder}; add it", number) from None
+            message = f"document {error.args[0]!r} is not in {documents.folder}; add it"
+            yield number, DataError(path, message, number)
         except ValueError as error:
-            raise DataError(path, str(error), number) from None
-        if labels is not None and example.label not in labels:
-            raise DataError(path, f"label {example.label!r} is not one of {', '.join(labels)}", number)
-        if example.id in seen:
-            raise DataError(path, f"annotation_id {example.id!r} stands already in line {seen[example.id]}", number)
-        seen[example.id] = number
+            yield number, DataError(path, str(error), number)
+        else:
+            if labels is not None and example.label not in labels:
+                yield number, DataError(path, f"label {example.label!r} is not one of {', '.join(labels)}", number)
+            elif example.id in seen:
+                message = f"annotation_id {example.id!r} stands already in line {seen[example.id]}; remove one"
+                yield number, DataError(path, message, number)
+            else:
+                seen[example.id] = number
+                yield number, example
+
+
+def read_examples(path: Path, documents: DocumentStore, labels: tuple[str, ...] | None = None) -> list[Example]:
+    """The annotations of one split file, in file order; arguments as for :func:`scan_examples`.
+
+    Raises:
+        MissingError: no such file.
+        DataError: with file and line, for broken JSON, a missing key, an unknown label, a missing or empty document,
+            evidence that is reversed or beyond its document, an id that stands twice, or a file with no example.
+    """
+    examples: list[Example] = []
+    for _, example in scan_examples(path, documents, labels):
+        if isinstance(example, DataError):
+            raise example
         examples.append(example)
     if not examples:
         raise DataError(path, "has no annotations")

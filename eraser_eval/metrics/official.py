@@ -97,7 +97,7 @@ def soft_scores(
     """``auprc`` (all documents), ``average_precision`` and ``roc_auc_score`` (documents of both classes), as means."""
     marks: dict[Key, list[tuple[int, int]]] = {}
     for row, item in _evidence(annotations):
-        marks.setdefault((row["annotation_id"], item["docid"]), []).append((item[f"start_{unit}"], item[f"end_{unit}"]))
+        marks.setdefault((row["annotation_id"], item["docid"]), []).append((item.get(f"start_{unit}", -1), item.get(f"end_{unit}", -1)))
     scores: dict[Key, Sequence[float]] = {
         (row["annotation_id"], rationale["docid"]): rationale[field]
         for row in instances
@@ -111,7 +111,7 @@ def soft_scores(
             raise ValueError(f"{identifier!r}: {len(values)} scores for the {size} {unit}s of {docid!r}")
         mask = np.zeros(size, dtype=bool)
         for start, end in marks.get((identifier, docid), []):
-            mask[max(start, 0) : end] = True
+            mask[np.arange(start, end)] = True
         truth.append(mask)
     lengths = np.array([len(mask) for mask in truth])
     found = areas(np.concatenate(truth), np.concatenate([np.asarray(v, float) for v in scores.values()]), lengths)

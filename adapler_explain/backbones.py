@@ -10,6 +10,11 @@ from torch import Tensor, nn
 from adapler_explain.attention import packed_attention
 
 
+def is_supported(model: nn.Module) -> bool:
+    """Whether this module knows the encoder of ``model``."""
+    return hasattr(model, "bert")
+
+
 def embedding_layer(model: nn.Module) -> nn.Module:
     """The embedding module of a BERT classifier: ids to the hidden states h⁰ that enter layer 0."""
     module: nn.Module = _encoder(model).embeddings
@@ -49,6 +54,6 @@ def classify(model: Any, cls_hidden: Tensor) -> Tensor:
 
 
 def _encoder(model: Any) -> Any:
-    if not hasattr(model, "bert"):
+    if not is_supported(model):
         raise TypeError(f"{type(model).__name__} is not a BERT classifier; supported: model_type 'bert'")
     return model.bert

@@ -16,12 +16,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers import logging as transformers_logging
 
 import adapler_explain.modeling  # noqa: F401  (registers the model with transformers' Auto classes)
-from eraser_eval.errors import MissingError, UsageError
+from adapler_explain import backbones
+from eraser_eval.datasets import Split
+from eraser_eval.errors import DataError, MissingError, UsageError
 from eraser_eval.files import checksum
 
 
@@ -43,6 +46,10 @@ class Window:
         return len(self.input_ids)
 
 
+class TextError(ValueError):
+    """A text that cannot be cut into windows."""
+
+
 class Classifier:
     """A sequence classifier with its tokenizer and the names of its classes.
 
@@ -53,6 +60,7 @@ class Classifier:
 
     Attributes:
         labels: class names in the order of the logits.
+        checksum: of the files it was loaded from, see :func:`model_checksum`; empty for a model made in memory.
 
     Raises:
         UsageError: the tokenizer is not a fast one or lacks [CLS], [SEP] or padding; the window does not fit the
@@ -60,6 +68,8 @@ class Classifier:
     """
 
     def __init__(self, model: Any, tokenizer: Any, window_pieces: int) -> None:
+        if not backbones.is_supported(model):
+            raise UsageError(f"model_type {model.config.model_type!r} is not supported; give a BERT classifier")
         if not tokenizer.is_fast or None in (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id):
             raise UsageError("the tokenizer must be a fast one with cls, sep and pad tokens")
         if not 8 <= window_pieces <= model.config.max_position_embeddings:
@@ -69,6 +79,7 @@ class Classifier:
         self.model = model
         self.tokenizer = tokenizer
         self.window_pieces = window_pieces
+        self.checksum = ""
         self.labels = tuple(model.config.id2label[index] for index in range(model.config.num_labels))
 
     @classmethod
@@ -82,7 +93,9 @@ class Classifier:
         """
         model, tokenizer = load_pretrained(path, dtype=torch.float32, **options)
         pieces = window_pieces or getattr(model.config, "window_pieces", model.config.max_position_embeddings)
-        return cls(model.to(device).eval(), tokenizer, pieces)
+        classifier = cls(model.to(device).eval(), tokenizer, pieces)
+        classifier.checksum = model_checksum(path, model)
+        return classifier
 
     @property
     def device(self) -> torch.device:
@@ -97,19 +110,23 @@ class Classifier:
             words: the document's words; each is cut into pieces by itself.
             query: goes before every window, as the first text of a pair.
 
+        Strings that look like special pieces (``[SEP]``) are read as text.
+
         Raises:
-            ValueError: the query leaves no room, or the words hold no piece.
+            TextError: the query leaves no room, or the words hold no piece.
         """
         special = self.tokenizer
-        first = special(query, add_special_tokens=False)["input_ids"] if query else []
+        first = special(query, add_special_tokens=False, split_special_tokens=True)["input_ids"] if query else []
         head = [special.cls_token_id, *first, *([special.sep_token_id] if first else [])]
         room = self.window_pieces - len(head) - 1
         if room < 1:
-            raise ValueError(f"the query of {len(first)} pieces leaves no room in a window of {self.window_pieces}")
-        encoding = special(list(words), is_split_into_words=True, add_special_tokens=False, verbose=False)
+            raise TextError(f"the query of {len(first)} pieces leaves no room in a window of {self.window_pieces}")
+        encoding = special(
+            list(words), is_split_into_words=True, add_special_tokens=False, split_special_tokens=True, verbose=False
+        )
         pieces, owners = encoding["input_ids"], encoding.word_ids()
         if not pieces:
-            raise ValueError("the text holds no piece that the tokenizer knows")
+            raise TextError("the text holds no piece that the tokenizer knows; remove or mend the document")
         segment = 1 if first else 0
         return [
             Window(
@@ -194,34 +211,65 @@ def word_maxima(pieces: Sequence[NDArray[np.float64]], windows: Sequence[Window]
     return scores
 
 
+def all_windows(classifier: Classifier, split: Split) -> list[list[Window]]:
+    """The windows of every example of a split.
+
+    Raises:
+        DataError: a document cannot be cut, with its line.
+    """
+    found = []
+    for example in split.examples:
+        try:
+            found.append(classifier.windows(example.words))
+        except TextError as error:
+            raise DataError(split.folder / f"{split.name}.jsonl", f"{example.id!r}: {error}", example.line) from None
+    return found
+
+
 def chunks(windows: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:
     """``windows`` in runs of at most ``size``."""
     for start in range(0, len(windows), size):
         yield windows[start : start + size]
 
 
-def load_pretrained(path: str | Path, model_class: Any = AutoModelForSequenceClassification, **options: Any) -> Any:
+def load_pretrained(
+    path: str | Path, model_class: Any = AutoModelForSequenceClassification, new: tuple[str, ...] = (), **options: Any
+) -> Any:
     """The model and the tokenizer saved at ``path``, from safetensors alone and, for a folder, without the network.
 
+    Args:
+        path: folder or hub id.
+        model_class: what to load it as.
+        new: beginnings of the names of weights that ``path`` may lack, or have for other classes; they are then new.
+        **options: for ``from_pretrained``.
+
     Raises:
-        MissingError: nothing that can be loaded is there.
+        MissingError: nothing that can be loaded is there, or weights are missing.
     """
     folder = Path(path)
     if folder.is_dir() and not list(folder.glob("*.safetensors")):
         raise MissingError(
             f"{path}: no *.safetensors in this folder; convert the weights (pickled ones are never read)"
         )
+    options |= {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        model = model_class.from_pretrained(str(path), use_safetensors=True, **options)
-        return model, AutoTokenizer.from_pretrained(str(path))
-    except (OSError, ValueError) as error:
+        model, info = model_class.from_pretrained(str(path), **options)
+        tokenizer = AutoTokenizer.from_pretrained(str(path))
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise MissingError(f"{path}: no model that can be loaded is there ({reason})") from None
     finally:
         transformers_logging.set_verbosity(verbosity)
+    lacking = sorted({*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])})
+    lacking = [name for name in lacking if not name.startswith(new)]
+    if lacking:
+        raise MissingError(
+            f"{path}: lacks {len(lacking)} weights of the model ({lacking[0]}, …); give a complete checkpoint"
+        )
+    return model, tokenizer
 
 
 def check_device(name: str) -> None:
@@ -232,7 +280,10 @@ def check_device(name: str) -> None:
         raise UsageError(f"--device {name}: {str(error).strip().splitlines()[0]}") from None
 
 
-def model_checksum(path: str | Path) -> str:
-    """The checksum of the weights in a folder, or ``hub`` and the id for a model from the hub."""
-    weights = sorted(Path(path).glob("*.safetensors"))
-    return checksum(weights) if weights else f"hub:{path}"
+def model_checksum(path: str | Path, model: Any) -> str:
+    """What fixes a model: the checksum of a folder's weights, configuration and tokenizer, or a hub id with commit."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return f"hub:{path}@{getattr(model.config, '_commit_hash', None)}"
+    names = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+    return checksum([*sorted(folder.glob("*.safetensors")), *(folder / n for n in names if (folder / n).is_file())])

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from adapler_explain import __version__
-from eraser_eval.errors import UsageError, UserError
+from eraser_eval.errors import UsageError, UserError, printable
 
 app = typer.Typer(
     name="adapler-explain",
@@ -66,7 +66,7 @@ def eval_command(
         str, typer.Option("--format", help="table or json (metrics.json alone on stdout).")
     ] = "table",
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
-    seed: Annotated[int, typer.Option(help="Of random scores and the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of random scores and the bootstrap.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Windows in one forward pass.")] = 16,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
@@ -124,10 +124,14 @@ def train_command(
     sharpness: Annotated[float, typer.Option(help="Lambda in the first epoch.")] = 10.0,
     sharpness_growth: Annotated[float, typer.Option(help="Factor of lambda from epoch to epoch.")] = 10.0,
     batch_size: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 32,
-    dropout: Annotated[float, typer.Option()] = 0.1,
-    attention_dropout: Annotated[float, typer.Option(help="0 lets training use fused attention.")] = 0.1,
+    warmup: Annotated[float, typer.Option(min=0, max=1, help="Share of the steps.")] = 0.06,
+    weight_decay: Annotated[float, typer.Option(min=0)] = 0.01,
+    dropout: Annotated[float, typer.Option(min=0, max=0.99)] = 0.1,
+    attention_dropout: Annotated[
+        float, typer.Option(min=0, max=0.99, help="0 lets training use fused attention.")
+    ] = 0.1,
     tolerance: Annotated[float, typer.Option(help="Validation accuracy that the kept model may lose.")] = 0.01,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     limit: Annotated[int, typer.Option(min=0, help="Only so many documents of each split; 0: all.")] = 0,
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
 ) -> None:
@@ -231,7 +235,7 @@ def main() -> None:
     try:
         app(spread(sys.argv[1:]))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
@@ -244,10 +248,8 @@ def main() -> None:
         if os.environ.get("ADAPLER_DEBUG"):
             raise
         line = str(error).strip().splitlines()[0] if str(error).strip() else ""
-        print(
-            f"internal error: {type(error).__name__}: {line} (set ADAPLER_DEBUG=1 for the traceback and report it)",
-            file=sys.stderr,
-        )
+        fault = f"internal error: {type(error).__name__}: {printable(line)}"
+        print(f"{fault} (set ADAPLER_DEBUG=1 for the traceback and report it)", file=sys.stderr)
         sys.exit(1)
 
 

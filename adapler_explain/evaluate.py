@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from adapler_explain.classifier import Classifier, check_device, model_checksum
+from adapler_explain.classifier import Classifier, all_windows, check_device
 from adapler_explain.environment import describe
 from adapler_explain.explainers import EXPLAINERS
 from adapler_explain.predict import Explained, Probabilities, predict
 from adapler_explain.progress import Progress
 from eraser_eval import plots, report, score
 from eraser_eval.datasets import Split, bundled, limited, load
-from eraser_eval.errors import DataError, UsageError
-from eraser_eval.files import replacing, write_json, write_text
+from eraser_eval.errors import UsageError
+from eraser_eval.files import exclusive, replacing, write_json, write_text
 from eraser_eval.jsonl import prediction_line, prediction_of
 from eraser_eval.records import Prediction
 
@@ -77,11 +76,15 @@ def evaluate(config: EvalConfig) -> tuple[Path, dict[str, Any]]:
     )
     folder = Path(config.output_dir or default_folder(split))
     explained = load_models(config, split)
-    manifest = manifest_of(config, split, methods)
-    claim(folder, manifest, config.resume)
-    predictions = predict_all(split, methods, explained, folder / "predictions")
-    figures = figures_of(config, split, predictions, manifest)
-    write_results(folder, split, predictions, figures)
+    for classifier in {explained.adapler, explained.reference or explained.adapler}:
+        all_windows(classifier, split)
+    manifest = manifest_of(config, split, methods, explained)
+    check_claim(folder, manifest, config.resume)
+    with exclusive(folder):
+        claim(folder, manifest, config.resume)
+        predictions = predict_all(split, methods, explained, folder / "predictions")
+        figures = figures_of(config, split, predictions, manifest)
+        write_results(folder, split, predictions, figures)
     return folder, figures
 
 
@@ -111,7 +114,8 @@ def load_models(config: EvalConfig, split: Split) -> Explained:
                 f"{option}: its classes {', '.join(classifier.labels)} are not those of "
                 f"{split.info.name} ({', '.join(split.info.labels)})"
             )
-    return Explained(adapler, reference, config.target, config.layer, config.seed, config.batch_size)
+    data = f"{split.info.name}, {split.name}, {split.source}"
+    return Explained(adapler, reference, config.target, config.layer, config.seed, config.batch_size, data)
 
 
 def predict_all(
@@ -132,20 +136,16 @@ def _predict_method(
     split: Split, method: str, explained: Explained, known: Probabilities, budgets: Mapping[str, int], folder: Path
 ) -> list[Prediction]:
     path, partial = folder / f"{method}.jsonl", folder / f".{method}.jsonl.partial"
-    done = {p.id: p for p in _read_partial(path if path.exists() else partial)}
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial.write_text("".join(map(prediction_line, done.values())), encoding="utf-8")
+    done = _read_whole_lines(path) | _read_whole_lines(partial)
+    if not all(example.id in done for example in split.examples):
+        write_text(partial, "".join(map(prediction_line, done.values())))
         with (
             partial.open("a", encoding="utf-8") as file,
             Progress(method, len(split.examples), "documents", len(done)) as progress,
         ):
             for example in split.examples:
                 if example.id not in done:
-                    try:
-                        done[example.id] = predict(example, method, explained, known, budgets)
-                    except ValueError as error:
-                        raise DataError(split.folder / f"{split.name}.jsonl", f"{example.id!r}: {error}") from None
+                    done[example.id] = predict(example, method, explained, known, budgets)
                     file.write(prediction_line(done[example.id]))
                     file.flush()
                     progress.advance()
@@ -153,12 +153,16 @@ def _predict_method(
     return [done[example.id] for example in split.examples]
 
 
-def _read_partial(path: Path) -> list[Prediction]:
-    """The predictions of a file whose last line may have been cut off."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [prediction_of(json.loads(line)) for line in lines[:-1]]
+def _read_whole_lines(path: Path) -> dict[str, Prediction]:
+    """The predictions of a file by id, of which any line may be damaged: those are left out, to be made again."""
+    found: dict[str, Prediction] = {}
+    for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else []:
+        try:
+            prediction = prediction_of(json.loads(line))
+        except ValueError:
+            continue
+        found[prediction.id] = prediction
+    return found
 
 
 def figures_of(
@@ -185,6 +189,7 @@ def figures_of(
         "source": split.source,
         "split": split.name,
         "documents": len(examples),
+        "documents_in_split": split.total,
         "data_checksum": split.checksum,
         "model": manifest["model"],
         "model_checksum": manifest["model_checksum"],
@@ -208,6 +213,7 @@ def write_results(
 ) -> None:
     """Write the table, the statistics of each document, the figure and, last, ``metrics.json``."""
     table = score.per_document(split.examples, predictions)
+    table.insert(0, "data", f"{split.info.name}, {split.name}, {split.source}")
     with replacing(folder / "per_document.csv") as temporary:
         table.to_csv(temporary, index=False)
     write_text(folder / "table.md", report.markdown(figures))
@@ -216,41 +222,64 @@ def write_results(
     write_json(folder / "metrics.json", figures)
 
 
-def manifest_of(config: EvalConfig, split: Split, methods: Sequence[str]) -> dict[str, Any]:
+def manifest_of(config: EvalConfig, split: Split, methods: Sequence[str], explained: Explained) -> dict[str, Any]:
     """Everything that decides the figures, and the versions that made them."""
     asked = {key: value for key, value in asdict(config).items() if key not in ("resume", "methods", "output_dir")}
-    path = model_path(config)
-    return asked | {
-        "methods": list(methods),
-        "model": config.model or "bundled model",
-        "model_checksum": model_checksum(path),
-        "reference_model_checksum": model_checksum(config.reference_model) if config.reference_model else None,
-        "source": split.source,
-        "documents": len(split.examples),
-        "data_checksum": split.checksum,
-        "environment": describe(config.device),
-    }
+    return (
+        {"command": "eval"}
+        | asked
+        | {
+            "methods": list(methods),
+            "model": config.model or "bundled model",
+            "model_checksum": explained.adapler.checksum,
+            "reference_model_checksum": explained.reference.checksum if explained.reference else None,
+            "source": split.source,
+            "documents": len(split.examples),
+            "data_checksum": split.checksum,
+            "environment": describe(config.device),
+        }
+    )
+
+
+def check_claim(folder: Path, manifest: Mapping[str, Any], resume: bool) -> None:
+    """Whether ``folder`` may become this run's: it is new or empty, or holds a run that was asked the same.
+
+    An unfinished run that was asked something else is given up without ``resume``.
+
+    Raises:
+        UsageError: it holds something else, which is left alone.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    path = folder / "manifest.json"
+    try:
+        old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError:
+        old = {}
+    if not isinstance(old, dict) or old.get("command") != "eval":
+        raise UsageError(f"--output-dir {folder}: holds files that are no run of eval; give an empty or a new folder")
+    changed = [key for key in manifest if key not in ("methods", "environment") and old.get(key) != manifest[key]]
+    lost = [] if resume else [method for method in old["methods"] if method not in manifest["methods"]]
+    if resume and changed:
+        raise UsageError(
+            f"--resume: {folder} holds a run with other {', '.join(changed)}; leave --resume out or give "
+            "another --output-dir"
+        )
+    if (folder / "metrics.json").exists() and (changed or lost):
+        reason = f"other {', '.join(changed)}" if changed else f"more methods ({', '.join(lost)})"
+        raise UsageError(f"--output-dir {folder}: holds a finished run with {reason}; give another folder or remove it")
 
 
 def claim(folder: Path, manifest: dict[str, Any], resume: bool) -> None:
-    """Make ``folder`` this run's own: empty it of an older run's files, or with ``resume`` check that they are this
-    run's.
-
-    Raises:
-        UsageError: resuming a run that was asked something else, or a folder that holds something that is no run.
-    """
+    """Make ``folder`` this run's own: without ``resume`` remove an older run's files, and only those."""
     path = folder / "manifest.json"
-    if folder.exists() and any(folder.iterdir()) and not path.exists():
-        raise UsageError(f"--output-dir {folder}: holds files that are no run; give an empty or a new folder")
     if resume and path.exists():
-        old = json.loads(path.read_text(encoding="utf-8"))
-        changed = [key for key in manifest if key != "methods" and old.get(key) != manifest[key]]
-        if changed:
-            raise UsageError(
-                f"--resume: {folder} holds a run with other {', '.join(changed)}; leave --resume out to begin anew"
-            )
+        old = json.loads(path.read_text(encoding="utf-8"))["methods"]
+        manifest["methods"] = list(dict.fromkeys([*old, *manifest["methods"]]))
     else:
-        shutil.rmtree(folder / "predictions", ignore_errors=True)
+        for method in EXPLAINERS:
+            for name in (f"{method}.jsonl", f".{method}.jsonl.partial"):
+                (folder / "predictions" / name).unlink(missing_ok=True)
     for name in ("metrics.json", "table.md", "per_document.csv", "comparison.png", "comparison.pdf"):
         (folder / name).unlink(missing_ok=True)
     write_json(path, manifest)
@@ -262,5 +291,7 @@ def model_path(config: EvalConfig) -> str:
 
 
 def default_folder(split: Split) -> Path:
-    """``runs/<dataset>-<split>``, with ``-sample`` for the bundled sample."""
-    return Path("runs") / f"{split.info.name}-{split.name}{'-sample' if split.source != 'release' else ''}"
+    """``runs/<dataset>-<split>``, with ``-sample`` for the bundled sample and the number of documents of a part."""
+    sample = "-sample" if split.source != "release" else ""
+    part = f"-{len(split.examples)}" if len(split.examples) < split.total else ""
+    return Path("runs") / f"{split.info.name}-{split.name}{sample}{part}"

@@ -18,6 +18,7 @@ from eraser_eval.errors import MissingError, UsageError
 from eraser_eval.files import write_text
 
 Row = Mapping[str, Any]
+EXPORTED = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 
 
 def export(run: Path, target: Path, evaluation: Path | None = None, base_model: str | None = None) -> Path:
@@ -36,26 +37,62 @@ def export(run: Path, target: Path, evaluation: Path | None = None, base_model: 
     """
     if not (run / "adapler" / "val.json").is_file():
         raise MissingError(f"{run}: no complete training run; run 'adapler-explain train' with this --output-dir first")
+    _check_target(run, target)
     model, tokenizer = load_pretrained(run / "adapler", dtype=torch.float16)
-    partial = target.with_name(f".{target.name}.partial")
+    partial, aside = (target.with_name(f".{target.name}.{kind}") for kind in ("partial", "old"))
     shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    figures = _read(evaluation / "metrics.json") if evaluation else None
-    if figures and figures["model_checksum"] != model_checksum(partial):
-        shutil.rmtree(partial)
-        raise UsageError(f"--evaluation {evaluation}: is of other weights; evaluate the exported model first")
-    write_text(partial / "README.md", card(run, figures, base_model))
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
+    try:
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        figures = _read(evaluation / "metrics.json") if evaluation else None
+        if figures:
+            _check_evaluation(figures, run, model_checksum(partial, model))
+        write_text(partial / "README.md", card(run, figures, base_model))
+        if target.exists():
+            target.rename(aside)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
     return target
+
+
+def _check_target(run: Path, target: Path) -> None:
+    """Raise UsageError unless ``target`` is new, empty or an earlier export, and apart from the run."""
+    whole, inside = run.resolve(), target.resolve()
+    if whole.is_relative_to(inside) or inside.is_relative_to(whole):
+        raise UsageError(f"--output-dir {target}: give a folder apart from the training run")
+    if target.exists():
+        strange = sorted({path.name for path in target.iterdir()} - EXPORTED) if target.is_dir() else [target.name]
+        if strange:
+            raise UsageError(f"--output-dir {target}: holds {strange[0]}, which is no export; give another folder")
+
+
+def _check_evaluation(figures: Row, run: Path, checksum: str) -> None:
+    """Raise UsageError unless ``figures`` are of the exported weights, on the whole test split the run's data has."""
+    settings = _read(run / "manifest.json")
+    tuned = load_pretrained(run / "fine-tuned")[0]
+    wanted = {
+        "model_checksum": checksum,
+        "reference_model_checksum": model_checksum(run / "fine-tuned", tuned),
+        "dataset": settings["dataset"],
+        "source": settings["source"],
+        "split": "test",
+        "documents": figures.get("documents_in_split"),
+    }
+    wrong = [key for key, value in wanted.items() if figures.get(key) != value]
+    if wrong:
+        raise UsageError(
+            f"--evaluation: other {', '.join(wrong)} than the card is for; run 'eval' on the whole test split with the "
+            f"exported model and --reference-model {run / 'fine-tuned'}"
+        )
 
 
 def card(run: Path, figures: Row | None, base_model: str | None) -> str:
     """The model card of a training run, with the figures of a test evaluation where there are some."""
     settings, val = _read(run / "manifest.json"), _read(run / "adapler" / "val.json")
     tuned = max(_read(run / "fine-tuned" / "val.json")["accuracy"])
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = _log_of(run)
     minutes = {row["stage"]: row["seconds"] / 60 for row in rows if "seconds" in row}
     machine: Row = next((row["environment"] for row in reversed(rows) if "environment" in row), {})
     source = base_model or settings["model"]
@@ -71,7 +108,7 @@ def card(run: Path, figures: Row | None, base_model: str | None) -> str:
         "",
         f"A sequence classifier that drops pieces layer by layer (Modarressi et al., ACL 2022), trained from {source} "
         f"on the train split of {settings['dataset']} ({settings['source']}, {settings['train_checksum']}). "
-        "Half-precision safetensors; computes in float32.",
+        'Half-precision safetensors; load them with `dtype="float32"`, as adapler-explain does.',
         "",
         "## How it was made",
         "",
@@ -119,9 +156,22 @@ def command(settings: Row) -> str:
     words = ["adapler-explain", "train"]
     for field in fields(TrainConfig):
         value = settings[field.name]
-        if value != field.default and field.name != "device":
-            words += [f"--{field.name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+        if field.name == "data_root" and value is None and settings["source"] == "release":
+            value = Path(settings["data_folder"]).parent
+        if value != field.default:
+            words += [f"--{field.name.replace('_', '-')}", str(value)]
     return shlex.join(words)
+
+
+def _log_of(run: Path) -> list[dict[str, Any]]:
+    """The rows of ``metrics.jsonl``; a line that a kill cut off is left out."""
+    rows = []
+    for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows
 
 
 def _read(path: Path) -> dict[str, Any]:

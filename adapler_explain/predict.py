@@ -16,6 +16,7 @@ from adapler_explain.classifier import Classifier, Window, chunks, word_maxima
 from adapler_explain.explainers import EXPLAINERS
 from adapler_explain.explainers.adapler import alive_in
 from adapler_explain.explainers.request import PieceScores, Request
+from eraser_eval.errors import MissingError
 from eraser_eval.rationale import top_words
 from eraser_eval.records import Example, Prediction, spans_of
 
@@ -33,6 +34,7 @@ class Explained:
         layer: the layer (from 0) whose living words are AdapLeR's hard rationale; None: the last.
         seed: of methods that draw.
         batch_size: windows in one forward pass.
+        data: what is explained, for the prediction files: data set, split and source.
     """
 
     adapler: Classifier
@@ -41,6 +43,7 @@ class Explained:
     layer: int | None = None
     seed: int = 0
     batch_size: int = 16
+    data: str = ""
 
     def explained_by(self, method: str) -> tuple[Classifier, str]:
         """The classifier that ``method`` explains and its role: ``pruned``, ``unpruned`` or ``reference``."""
@@ -75,6 +78,8 @@ def mean_probabilities(
     with torch.inference_mode():
         rows = [classifier.forward(part, **options).logits.double().softmax(-1) for part in chunks(windows, batch_size)]
     probabilities: NDArray[np.float64] = torch.cat(rows).mean(0).cpu().numpy()
+    if not np.isfinite(probabilities).all():
+        raise MissingError("the model gives no finite probabilities; its weights are damaged, give another checkpoint")
     return probabilities
 
 
@@ -109,6 +114,7 @@ def predict(
     scores = word_maxima(pieces, windows, len(example.words))
     seconds = time.perf_counter() - started
     extra: dict[str, Any] = {"explains": role, "target": wanted, "seconds": round(seconds, 6)}
+    extra |= {"model": classifier.checksum, "data": explained.data}
     if method == "adapler":
         layers = classifier.model.config.num_hidden_layers
         mask = alive_in(scores, layers - 1 if explained.layer is None else explained.layer)

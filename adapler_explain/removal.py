@@ -27,7 +27,7 @@ def contributions(logits: Tensor, alive: Tensor) -> Tensor:
 
     The softmax over the sequence, times the alive weights, renormalised to sum 1.
     """
-    weighted = logits.softmax(-1) * alive
+    weighted = _precise(logits).masked_fill(alive == 0, -torch.inf).softmax(-1) * alive
     return weighted / weighted.sum(-1, keepdim=True)
 
 
@@ -81,6 +81,11 @@ class Packed:
         return self.position == 0
 
 
+def _precise(logits: Tensor) -> Tensor:
+    """``logits`` in at least float32: a sum of hundreds of shares in half precision is off by a tenth."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
 def text_sums(values: Tensor, packed: Packed) -> Tensor:
     """Sums ``[batch]`` of ``values`` ``[total]`` over the pieces of each text."""
     return values.new_zeros(len(packed.lengths)).index_add(0, packed.text, values)
@@ -88,6 +93,7 @@ def text_sums(values: Tensor, packed: Packed) -> Tensor:
 
 def packed_contributions(logits: Tensor, packed: Packed) -> Tensor:
     """Contributions c ``[total]``: the softmax of predictor ``logits`` ``[total]`` over each text's living pieces."""
+    logits = _precise(logits)
     highest = logits.new_full((len(packed.lengths),), -torch.inf)
     highest = highest.scatter_reduce(0, packed.text, logits.detach(), reduce="amax")
     weights = (logits - highest[packed.text]).exp()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -24,12 +25,23 @@ import torch
 from torch import Tensor
 
 from adapler_explain import __version__, flops
-from adapler_explain.classifier import Classifier, Window, check_device, chunks, load_pretrained, model_checksum
+from adapler_explain.classifier import (
+    Classifier,
+    Window,
+    all_windows,
+    check_device,
+    chunks,
+    load_pretrained,
+    model_checksum,
+)
 from adapler_explain.environment import describe
 from adapler_explain.progress import Progress
 from eraser_eval.datasets import limited, load
 from eraser_eval.errors import UsageError
-from eraser_eval.files import write_json
+from eraser_eval.files import exclusive, write_json
+
+# What a pretrained encoder may lack: the classifier, the pooler, and AdapLeR's own parameters.
+NEW_WEIGHTS = ("classifier.", "bert.pooler.", "adapler.")
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,7 @@ class TrainConfig:
         sharpness, sharpness_growth: λ is sharpness · growth^epoch, and 1000 in the very first step.
         batch_size: windows a step.
         warmup: share of the steps.
+        weight_decay: of matrices.
         dropout: of hidden states; attention_dropout: of attention weights.
         saliency_epochs: how many of the best fine-tuning epochs the saliency is averaged over.
         tolerance: how much validation accuracy the kept model may lose.
@@ -94,9 +107,17 @@ def train(config: TrainConfig) -> Path:
     from adapler_explain import stages
 
     run = Run(config)
-    run.stage("fine-tuned", stages.fine_tune)
-    run.stage("saliency.safetensors", stages.extract_saliency)
-    run.stage("adapler", stages.train_adapler)
+    with exclusive(run.folder):
+        run.stage("fine-tuned", stages.fine_tune)
+        run.stage("saliency.safetensors", stages.extract_saliency)
+        run.stage("adapler", stages.train_adapler)
+    kept = json.loads((run.folder / "adapler" / "val.json").read_text(encoding="utf-8"))
+    if not kept["meets_rule"]:
+        print(
+            f"warning: no epoch's val accuracy is within {config.tolerance:g} of the fine-tuned model's best; kept the "
+            f"most accurate ({kept['accuracy']:.3f}): try a smaller --phi or more --epochs",
+            file=sys.stderr,
+        )
     return run.folder / "adapler"
 
 
@@ -143,16 +164,20 @@ class Run:
             raise UsageError(f"the train split has no example of {', '.join(missing)}; a classifier cannot be trained")
         weights = counts.sum() / (len(counts) * counts)
         self.class_weights = torch.tensor(weights, dtype=torch.float32, device=config.device)
-        model, self.tokenizer = load_pretrained(config.model)
-        windows = Classifier(model, self.tokenizer, config.window_pieces).windows
-        self._claim_folder()
+        model, self.tokenizer = load_pretrained(config.model, new=NEW_WEIGHTS)
+        if model.config.model_type != "bert":
+            raise UsageError(
+                f"--model {config.model}: model_type {model.config.model_type!r}; a BERT encoder is needed"
+            )
+        classifier = Classifier(model, self.tokenizer, config.window_pieces)
         self.items = [
-            [
-                Item(index, number, window, self.labels.index(example.label))
-                for number, window in enumerate(windows(example.words))
-            ]
-            for index, example in enumerate(self.train_split.examples)
+            [Item(index, number, window, self.labels.index(example.label)) for number, window in enumerate(windows)]
+            for index, (example, windows) in enumerate(
+                zip(self.train_split.examples, all_windows(classifier, self.train_split), strict=True)
+            )
         ]
+        self.val_windows = all_windows(classifier, self.val_split)
+        self._claim_folder(model_checksum(config.model, model))
 
     def stage(self, name: str, work: Callable[[Run, Path], None]) -> None:
         """Run ``work`` on a temporary path that becomes ``<folder>/name`` when it is complete; skip what is there."""
@@ -175,6 +200,7 @@ class Run:
         model = load_pretrained(
             config.model,
             model_class,
+            new=NEW_WEIGHTS,
             dtype=torch.float32,
             num_labels=len(self.labels),
             id2label=dict(enumerate(self.labels)),
@@ -221,10 +247,10 @@ class Run:
         correct, dense, pruned, pieces = 0, 0, 0, 0
         kept = np.zeros(model.config.num_hidden_layers)
         with torch.inference_mode(), Progress("validation", len(self.val_split.examples), "documents") as progress:
-            for example in self.val_split.examples:
+            for example, cut in zip(self.val_split.examples, self.val_windows, strict=True):
                 probabilities = []
-                for windows in chunks(classifier.windows(example.words), self.config.batch_size):
-                    output = classifier.forward(windows, **({"prune": True} if prune else {}))
+                for windows in chunks(cut, self.config.batch_size):
+                    output = classifier.forward(windows, **({"prune": True} if prune else classifier.dense_options()))
                     probabilities.append(output.logits.softmax(-1).sum(0))
                     lengths = [len(window) for window in windows]
                     pieces += sum(lengths)
@@ -240,13 +266,19 @@ class Run:
 
     def log(self, **row: Any) -> None:
         """Append a row to ``metrics.jsonl``."""
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"time": round(time.time()), **row}) + "\n")
+        with (self.folder / "metrics.jsonl").open("ab+") as file:
+            # A line that a kill cut off must not swallow this one.
+            size = file.seek(0, 2)
+            file.seek(max(size - 1, 0))
+            torn = file.read(1) not in (b"", b"\n")
+            line = json.dumps({"time": round(time.time()), **row})
+            file.write(("\n" * torn + line + "\n").encode())
 
-    def _claim_folder(self) -> None:
+    def _claim_folder(self, model_checksum: str) -> None:
         """Write the manifest, or check that the folder's run was asked the same."""
-        settings: dict[str, Any] = {"adapler_explain": __version__} | asdict(self.config)
-        settings |= {"model_checksum": model_checksum(self.config.model), "source": self.train_split.source}
+        settings: dict[str, Any] = {"command": "train", "adapler_explain": __version__} | asdict(self.config)
+        settings |= {"model_checksum": model_checksum, "source": self.train_split.source}
+        settings |= {"data_folder": str(self.train_split.folder)}
         settings |= {"train_checksum": self.train_split.checksum, "val_checksum": self.val_split.checksum}
         manifest = self.folder / "manifest.json"
         if manifest.exists():

@@ -61,6 +61,7 @@ class Split:
         folder: the folder that was read.
         examples: in file order.
         checksum: of the split file and of every document it names, see :func:`eraser_eval.files.checksum`.
+        total: examples in the file, of which ``examples`` may be a part.
     """
 
     info: DatasetInfo
@@ -69,29 +70,30 @@ class Split:
     folder: Path
     examples: tuple[Example, ...]
     checksum: str
+    total: int
 
 
 def find(name: str, root: Path | None = None) -> tuple[DatasetInfo, str, Path]:
     """The data set called ``name``: what it is, its source, and the folder of its files.
 
-    The release is looked for below ``root``, else below the folder that the environment variable ``ADAPLER_DATA``
-    names. Where neither is given, the bundled sample is taken, if the data set has one.
+    The release is looked for below ``root``, which must hold it; without ``root``, below the folder that the
+    environment variable ``ADAPLER_DATA`` names, which may. Else the bundled sample is taken, if the data set has one.
 
     Raises:
         UsageError: no such data set.
-        MissingError: a root is given but the release is not below it, or there is no root and no sample.
+        MissingError: ``root`` is given but the release is not below it, or there is neither a release nor a sample.
     """
     if name not in DATASETS:
         raise UsageError(f"--dataset {name}: unknown data set; choose from {', '.join(DATASETS)}")
     info = DATASETS[name]
-    given = root or (Path(os.environ["ADAPLER_DATA"]) if os.environ.get("ADAPLER_DATA") else None)
-    if given is not None:
-        for folder in info.folders:
-            if (given / folder).is_dir():
-                return info, "release", given / folder
+    given = root if root is not None else Path(os.environ.get("ADAPLER_DATA") or os.devnull)
+    for folder in info.folders:
+        if (given / folder).is_dir():
+            return info, "release", given / folder
+    if root is not None:
         raise MissingError(
-            f"{given}: {info.title} is not there; expected a folder {' or '.join(info.folders)} "
-            "(set --data-root or ADAPLER_DATA to its parent, or leave both out for the bundled sample)"
+            f"--data-root {root}: {info.title} is not there; expected a folder {' or '.join(info.folders)} "
+            "(name its parent, or leave --data-root out for the bundled sample)"
         )
     if info.has_sample:
         return info, "bundled sample", bundled(f"sample/{name}")
@@ -114,7 +116,7 @@ def load(name: str, split: str, root: Path | None = None) -> Split:
     collected = folder / "docs.jsonl"
     names = sorted({document.docid for example in examples for document in example.documents})
     sources = [collected] if collected.is_file() else [folder / "docs" / docid for docid in names]
-    return Split(info, split, source, folder, examples, checksum([folder / f"{split}.jsonl", *sources]))
+    return Split(info, split, source, folder, examples, checksum([folder / f"{split}.jsonl", *sources]), len(examples))
 
 
 def limited(split: Split, limit: int) -> Split:

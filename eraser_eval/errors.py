@@ -27,6 +27,11 @@ class MissingError(UserError):
     exit_code = 3
 
 
+def printable(text: str) -> str:
+    """``text`` on one line and without control characters, which files may smuggle to a terminal; those are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class DataError(UserError):
     """A file was found but what it says cannot be right.
 

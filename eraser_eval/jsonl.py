@@ -71,7 +71,7 @@ class DocumentStore:
 
     Raises:
         MissingError: the folder has neither.
-        DataError: ``docs.jsonl`` is broken.
+        DataError: it has both, or ``docs.jsonl`` is broken.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -79,6 +79,8 @@ class DocumentStore:
         self._documents: dict[str, Document] = {}
         self._texts: dict[str, tuple[int, str]] | None = None
         collected = folder / "docs.jsonl"
+        if collected.is_file() and (folder / "docs").is_dir():
+            raise DataError(folder, "has docs/ and docs.jsonl; remove one, as nothing says which counts")
         if collected.is_file():
             self._texts = {}
             for number, row in read_lines(collected):
@@ -136,7 +138,7 @@ def scan_examples(
             yield number, row
             continue
         try:
-            example = _example_of(row, documents)
+            example = _example_of(row, documents, number)
         except DataError as error:
             yield number, error
         except KeyError as error:
@@ -173,30 +175,43 @@ def read_examples(path: Path, documents: DocumentStore, labels: tuple[str, ...] 
     return examples
 
 
-def _example_of(row: Mapping[str, Any], documents: DocumentStore) -> Example:
+def _example_of(row: Mapping[str, Any], documents: DocumentStore, number: int) -> Example:
     identifier, label = row.get("annotation_id"), row.get("classification")
     if not isinstance(identifier, str) or not identifier:
         raise ValueError("'annotation_id' must be a string that is not empty")
     if not isinstance(label, str):
         raise ValueError("'classification' must be a string")
-    try:
-        groups = tuple(
-            tuple(Span(item["docid"], item["start_token"], item["end_token"]) for item in group)
-            for group in row.get("evidences") or []
-            if group
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(
-            f"'evidences' must be lists of objects with docid, start_token, end_token ({error!r})"
-        ) from None
+    groups = _evidence_of(row.get("evidences"))
     docids = row.get("docids") or sorted({span.docid for group in groups for span in group}) or [identifier]
+    if not isinstance(docids, list) or not all(isinstance(docid, str) for docid in docids):
+        raise ValueError("'docids' must be a list of strings, or null")
+    if len(set(docids)) < len(docids):
+        raise ValueError("'docids' names a document twice; name each once")
     return Example(
         id=identifier,
         documents=tuple(documents.get(docid) for docid in docids),
         label=label,
         evidence=groups,
         query=row.get("query") or "",
+        line=number,
     )
+
+
+def _evidence_of(groups: Any) -> tuple[tuple[Span, ...], ...]:
+    form = "'evidences' must be lists of objects with docid (string), start_token and end_token (whole numbers)"
+    if not isinstance(groups, list | None) or not all(isinstance(group, list) for group in groups or []):
+        raise ValueError(form)
+    evidence = []
+    for group in groups or []:
+        for item in group:
+            values = [
+                item.get(key) if isinstance(item, dict) else None for key in ("docid", "start_token", "end_token")
+            ]
+            if [type(value) for value in values] != [str, int, int]:
+                raise ValueError(f"{form}, not {values}")
+        if group:
+            evidence.append(tuple(Span(item["docid"], item["start_token"], item["end_token"]) for item in group))
+    return tuple(evidence)
 
 
 def prediction_row(prediction: Prediction) -> dict[str, Any]:

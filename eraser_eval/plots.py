@@ -40,8 +40,10 @@ def comparison(figures: Mapping[str, Any], titles: Mapping[str, str]) -> Figure:
         panels[0].set_yticks(range(len(methods)), [titles.get(method, method) for method in methods])
         panels[0].invert_yaxis()
         figure.suptitle(
-            f"{figures['title']} ({figures['source']}), {figures['split']}, {figures['documents']} documents",
-            fontsize=9,
+            f"{figures['title']} ({figures['source']}), {figures['split']}, {figures['documents']} documents\n"
+            f"attention and gradients explain {figures['explained']}",
+            fontsize=8,
+            parse_math=False,
         )
     return figure
 

@@ -66,6 +66,7 @@ class Example:
         label: gold class.
         evidence: gold evidence groups; each group is a tuple of spans. Empty when people marked nothing.
         query: the question, or ``""``.
+        line: where it stands in its file, from 1.
 
     Raises:
         ValueError: evidence names an unknown document or ends beyond its last word.
@@ -76,6 +77,7 @@ class Example:
     label: str
     evidence: tuple[tuple[Span, ...], ...] = ()
     query: str = ""
+    line: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         lengths = {document.docid: len(document.words) for document in self.documents}

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from eraser_eval.errors import printable
 from eraser_eval.metrics import METRICS
 
 Figures = Mapping[str, Any]
@@ -31,32 +32,75 @@ def table_rows(figures: Figures) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
+def difference_rows(figures: Figures) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the paired differences: each method's figure minus AdapLeR's, ``value [low, high]``."""
+    header = ["method − adapler", *(metric.title for metric in METRICS.values())]
+    rows = []
+    for method, values in figures["methods"].items():
+        if "difference_to_adapler" in values:
+            cells = [values["difference_to_adapler"][name] for name in METRICS]
+            rows.append([method, *(_signed(cell) for cell in cells)])
+    return header, rows
+
+
 def notes(figures: Figures) -> list[str]:
     """The lines that must stand beside the table: what was read, what was explained, what the columns mean."""
     kept = " → ".join(f"{share:.2f}" for share in figures["efficiency"]["kept_per_layer"])
-    pruned, unpruned = figures["classification"]["pruned"], figures["classification"]["unpruned"]
+    accuracies = ", ".join(f"{row['accuracy']:.3f} {name}" for name, row in figures["classification"].items())
+    documents, total = figures["documents"], figures["documents_in_split"]
     lines = [
-        f"Data: {figures['title']}, {figures['source']}, {figures['split']}, {figures['documents']} whole documents "
+        f"Data: {figures['title']}, {figures['source']}, {figures['split']}, "
+        f"{documents if documents == total else f'only {documents} of {total}'} documents, each read whole "
         f"({figures['data_checksum']}).",
         f"Model: {figures['model']} ({figures['model_checksum']}). "
-        f"Attention and gradients explain {figures['explained']}.",
-        f"Accuracy {pruned['accuracy']:.3f} pruned, {unpruned['accuracy']:.3f} unpruned; "
-        f"{figures['efficiency']['flops_speedup']:.2f}× fewer FLOPs; pieces processed layer by layer: {kept}.",
+        f"Attention and gradients explain {figures['explained']}; the {figures['target']} class.",
+        f"Accuracy: {accuracies}. {figures['efficiency']['flops_speedup']:.2f}× fewer FLOPs; "
+        f"share of the pieces that each layer processes: {kept}.",
         f"Marked words: {figures['prevalence']:.3f} of a document on average. AdapLeR keeps "
         f"{figures['methods']['adapler']['words_per_document']:.0f} words of a document on average; "
-        "for FPR, token F1 and IOU F1 every method chooses as many in that document. "
-        "[95 % bootstrap interval over documents]",
-        "A star: the paired 95 % interval of the difference to adapler excludes zero.",
+        "for FPR, token F1 and IOU F1 every method chooses as many in that document.",
+        "[95 % bootstrap interval over documents]. A star: the paired interval of the difference to adapler excludes "
+        "zero; intervals are not corrected for the number of comparisons.",
     ]
     return lines + [f"{metric.title}: {metric.meaning}." for metric in METRICS.values()]
 
 
 def markdown(figures: Figures) -> str:
-    """The comparison table and its notes as Markdown."""
-    header, rows = table_rows(figures)
+    """The comparison table, the paired differences and the notes as Markdown; names from files are escaped."""
+    tables = [_markdown_table(*table_rows(figures)), _markdown_table(*difference_rows(figures))]
+    return "\n".join([*tables, *(f"- {_escaped(note)}" for note in notes(figures))]) + "\n"
+
+
+def terminal(figures: Figures) -> None:
+    """Print the tables and their notes to stdout, as wide as the tables need."""
+    console = Console(highlight=False, width=max(Console().width, 128))
+    for header, rows in (table_rows(figures), difference_rows(figures)):
+        table = Table(box=box.SIMPLE)
+        for index, title in enumerate(header):
+            table.add_column(title, justify="right" if index else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(escape(cell.replace(" [", "\n[")) for cell in row))
+        if rows:
+            console.print(table)
+    for note in notes(figures):
+        console.print(printable(note), markup=False, soft_wrap=True)
+
+
+def _markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    if not rows:
+        return ""
     lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes(figures))]) + "\n"
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows), ""])
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{c}" if c in "\\`*_<>|#" else c for c in printable(text))
+
+
+def _signed(estimate: Figures) -> str:
+    if estimate["value"] is None:
+        return "undefined"
+    return f"{estimate['value']:+.3f} [{estimate['low']:+.3f}, {estimate['high']:+.3f}]"
 
 
 def _cell(estimate: Figures, difference: Figures | None) -> str:
@@ -66,17 +110,3 @@ def _cell(estimate: Figures, difference: Figures | None) -> str:
         difference is not None and difference["low"] is not None and not difference["low"] <= 0 <= difference["high"]
     )
     return f"{estimate['value']:.3f}{'*' if apart else ''} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
-
-
-def terminal(figures: Figures) -> None:
-    """Print the comparison table and its notes to stdout, as wide as the table needs."""
-    header, rows = table_rows(figures)
-    table = Table(box=box.SIMPLE)
-    for index, title in enumerate(header):
-        table.add_column(title, justify="right" if index else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    console = Console(highlight=False)
-    console.print(table, width=max(console.width, 150), crop=False)
-    for note in notes(figures):
-        console.print(note, markup=False, soft_wrap=True)

@@ -28,6 +28,12 @@ SHAPE = {
 CLASSES = {"id2label": {0: "NEG", 1: "POS"}, "label2id": {"NEG": 0, "POS": 1}}
 
 
+@pytest.fixture(autouse=True)
+def no_data_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests do not see the user's own data."""
+    monkeypatch.delenv("ADAPLER_DATA", raising=False)
+
+
 @pytest.fixture(scope="session")
 def release() -> Path:
     """The folder of the real releases; the test is skipped where they are absent."""

@@ -65,7 +65,7 @@ METRICS: dict[str, Metric] = {
         ("average_precision",),
         first,
         False,
-        "average precision of the word scores; chance is the share of marked words",
+        "average precision of the word scores; chance is that of a random order",
     ),
     "auprc": Metric(
         "AUPRC (ERASER)",

@@ -97,7 +97,9 @@ def soft_scores(
     """``auprc`` (all documents), ``average_precision`` and ``roc_auc_score`` (documents of both classes), as means."""
     marks: dict[Key, list[tuple[int, int]]] = {}
     for row, item in _evidence(annotations):
-        marks.setdefault((row["annotation_id"], item["docid"]), []).append((item.get(f"start_{unit}", -1), item.get(f"end_{unit}", -1)))
+        marks.setdefault((row["annotation_id"], item["docid"]), []).append(
+            (item.get(f"start_{unit}", -1), item.get(f"end_{unit}", -1))
+        )
     scores: dict[Key, Sequence[float]] = {
         (row["annotation_id"], rationale["docid"]): rationale[field]
         for row in instances
@@ -132,7 +134,9 @@ def classification_scores(
     made = [by_id[row["annotation_id"]]["classification"] for row in annotations]
     figures: dict[str, Any] = {
         "accuracy": float(accuracy_score(truth, made)),
-        "prf": classification_report(truth, made, output_dict=True, labels=labels, target_names=labels, digits=3),
+        "prf": classification_report(
+            truth, made, output_dict=True, labels=labels, target_names=labels, zero_division=0.0
+        ),
         "aopc_thresholds": None,
     }
     if set(made) <= set(labels):

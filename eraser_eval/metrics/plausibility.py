@@ -46,8 +46,9 @@ def statistics(example: Example, prediction: Prediction) -> dict[str, float]:
 def chance(example: Example, budget: int) -> dict[str, float]:
     """What words drawn at random get on average, for a hard rationale of ``budget`` words; computed, not simulated.
 
-    ``average_precision`` is the share of marked words, the limit for long documents. ``auprc_of_constant`` is what
-    ERASER's trapezoid gives a constant score, (1 + share) / 2: not safe with ties.
+    ``average_precision`` is that of a random order, (m−1)/(n−1) · (1 − H/n) + H/n with m of n words marked and H the
+    n-th harmonic number: a little above the share of marked words. ``auprc_of_constant`` is what ERASER's trapezoid
+    gives a constant score, (1 + share) / 2: not safe with ties.
     """
     gold = example.gold_mask
     words, marked = len(gold), int(gold.sum())
@@ -56,10 +57,15 @@ def chance(example: Example, budget: int) -> dict[str, float]:
     return {
         "fpr": budget / words if marked < words else np.nan,
         "fpr_at_gold": share if some else np.nan,
-        "average_precision": share if some else np.nan,
+        "average_precision": _random_average_precision(words, marked) if some else np.nan,
         "auprc_of_constant": (1 + share) / 2 if some else np.nan,
         "token_f1": 2 * budget * share / (budget + marked) if marked else np.nan,
     }
+
+
+def _random_average_precision(words: int, marked: int) -> float:
+    harmonic = float((1 / np.arange(1, words + 1)).sum())
+    return (marked - 1) / (words - 1) * (1 - harmonic / words) + harmonic / words
 
 
 def false_positive_rate(gold: BoolArray, chosen: BoolArray) -> float:

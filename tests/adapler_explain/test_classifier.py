@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import tiny_model
+from conftest import SHAPE, tiny_model
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from adapler_explain.classifier import Classifier, cut, load_pretrained, word_maxima
 from eraser_eval.errors import MissingError, UsageError
@@ -65,6 +68,12 @@ def test_query_goes_first_and_belongs_to_no_word(classifier: Classifier) -> None
         classifier.windows(["good"], query="the film " * 10)
 
 
+def test_special_pieces_in_a_text_are_text(classifier: Classifier) -> None:
+    (window,) = classifier.windows(["good", "[SEP]", "[CLS]", "film"])
+    assert not {2, 3} & set(window.input_ids[1:-1])
+    assert set(window.words) == {-1, 0, 1, 2, 3}
+
+
 def test_a_text_without_pieces_is_refused(classifier: Classifier) -> None:
     with pytest.raises(ValueError, match="no piece"):
         classifier.windows(["\u200d", "\x00"])
@@ -105,6 +114,32 @@ def test_no_model_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     (tmp_path / "model.safetensors").write_bytes(b"garbage")
     with pytest.raises(MissingError):
         load_pretrained(tmp_path)
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    for path in checkpoint.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file({name: w for name, w in weights.items() if name != "adapler.eta"}, tmp_path / "model.safetensors")
+    with pytest.raises(MissingError, match=r"lacks 1 weights of the model \(adapler\.eta"):
+        Classifier.load(tmp_path)
+    assert load_pretrained(tmp_path, new=("adapler.",))
+
+
+def test_the_checksum_sees_weights_configuration_and_tokenizer(checkpoint: Path, tmp_path: Path) -> None:
+    for path in checkpoint.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    first = Classifier.load(tmp_path).checksum
+    assert first == Classifier.load(checkpoint).checksum
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"window_pieces": 10}))
+    assert Classifier.load(tmp_path).checksum != first
+
+
+def test_other_encoders_are_refused(tokenizer: object) -> None:
+    model = RobertaForSequenceClassification(RobertaConfig(**{**SHAPE, "max_position_embeddings": 40}))
+    with pytest.raises(UsageError, match="'roberta' is not supported"):
+        Classifier(model, tokenizer, 20)
 
 
 def test_loading_is_in_float32(checkpoint: Path) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
+from conftest import tiny_model
 
 import adapler_explain.evaluate as evaluation
 from adapler_explain.evaluate import EvalConfig, evaluate
 from adapler_explain.explainers import EXPLAINERS
 from eraser_eval.datasets import load
-from eraser_eval.errors import DataError, UsageError
+from eraser_eval.errors import DataError, MissingError, UsageError
 from eraser_eval.jsonl import read_predictions
 from eraser_eval.metrics import METRICS
 from eraser_eval.records import mask_of
@@ -91,7 +93,7 @@ def test_who_is_explained(config: EvalConfig, stock_checkpoint: Path) -> None:
     assert figures["methods"]["saliency"]["explains"] == "reference"
     assert figures["classification"].keys() == {"pruned", "unpruned", "reference"}
     assert str(stock_checkpoint) in (folder / "table.md").read_text()
-    _, figures = evaluate(replace(config, methods=("saliency",)))
+    _, figures = evaluate(replace(config, methods=("saliency",), output_dir=config.output_dir + "-unpruned"))
     assert figures["methods"]["saliency"]["explains"] == "unpruned"
 
 
@@ -113,6 +115,7 @@ def test_an_interrupted_run_goes_on_where_it_was(config: EvalConfig, monkeypatch
     methods = ("attention", "random")
     whole, _ = evaluate(replace(config, methods=methods, output_dir=config.output_dir + "-whole"))
     real, calls = evaluation.predict, []
+    damaged = b'{"annotation_id": "cut o\xc3'
 
     def stop_after_six(*arguments: object) -> object:
         if len(calls) == 6:
@@ -126,7 +129,10 @@ def test_an_interrupted_run_goes_on_where_it_was(config: EvalConfig, monkeypatch
     folder = Path(config.output_dir)
     assert not (folder / "metrics.json").exists() and not (folder / "predictions" / "attention.jsonl").exists()
     partial = folder / "predictions" / ".attention.jsonl.partial"
-    partial.write_text(partial.read_text() + '{"annotation_id": "cut o')
+    partial.write_bytes(partial.read_bytes() + damaged)
+    finished = folder / "predictions" / "adapler.jsonl"
+    lines = finished.read_bytes().splitlines(keepends=True)
+    finished.write_bytes(b"".join([lines[0], b"{broken\n", *lines[2:]]))
     calls.clear()
 
     def count(*arguments: object) -> object:
@@ -135,7 +141,7 @@ def test_an_interrupted_run_goes_on_where_it_was(config: EvalConfig, monkeypatch
 
     monkeypatch.setattr(evaluation, "predict", count)
     evaluate(replace(config, methods=methods, resume=True))
-    assert len(calls) == 2 + 4
+    assert len(calls) == 1 + 2 + 4
     assert without_times(folder) == without_times(whole)
 
 
@@ -147,19 +153,31 @@ def test_resume_adds_methods_but_refuses_another_question(config: EvalConfig) ->
         evaluate(replace(config, methods=("random",), target="gold", resume=True))
 
 
-def test_without_resume_a_run_begins_anew(config: EvalConfig) -> None:
-    evaluate(replace(config, methods=("random", "saliency")))
+def test_without_resume_the_same_question_is_asked_anew(config: EvalConfig) -> None:
     folder, _ = evaluate(replace(config, methods=("random",)))
-    assert {path.stem for path in (folder / "predictions").iterdir()} == {"adapler", "random"}
+    path = folder / "predictions" / "random.jsonl"
+    path.write_text("")
+    evaluate(replace(config, methods=("random", "saliency")))
+    assert len(read_predictions(path)) == 4
 
 
-def test_a_folder_that_is_no_run_is_left_alone(config: EvalConfig) -> None:
+@pytest.mark.parametrize("change", [{"target": "gold"}, {"methods": ("random",)}, {"limit": 2}])
+def test_a_finished_run_is_not_overwritten_by_another_question(config: EvalConfig, change: dict) -> None:
+    folder, _ = evaluate(replace(config, methods=("random", "saliency")))
+    before = without_times(folder)
+    with pytest.raises(UsageError, match="holds a finished run with"):
+        evaluate(replace(config, **{"methods": ("random", "saliency")} | change))
+    assert without_times(folder) == before
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", "manifest.json"])
+def test_a_folder_that_is_no_run_is_left_alone(config: EvalConfig, name: str) -> None:
     folder = Path(config.output_dir)
     folder.mkdir()
-    (folder / "thesis.tex").write_text("precious")
+    (folder / name).write_text('{"command": "train"}')
     with pytest.raises(UsageError, match="no run"):
         evaluate(config)
-    assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
+    assert [path.name for path in folder.iterdir()] == [name]
 
 
 @pytest.mark.parametrize(
@@ -183,6 +201,24 @@ def test_a_stock_model_is_no_adapler_model(config: EvalConfig, stock_checkpoint:
 
 def test_a_document_the_tokenizer_cannot_read_is_named(config: EvalConfig, data_root: Path) -> None:
     (data_root / "movies" / "docs" / "d.txt").write_text("\u200d \x07 \u200d \u200d")
-    with pytest.raises(DataError, match=r"'d\.txt': the text holds no piece"):
+    with pytest.raises(DataError, match=r"test\.jsonl:4: 'd\.txt': the text holds no piece"):
         evaluate(replace(config, methods=("random",)))
-    assert not (Path(config.output_dir) / "metrics.json").exists()
+    assert not Path(config.output_dir).exists()
+
+
+def test_a_damaged_model_is_named(config: EvalConfig, tmp_path: Path) -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        model.classifier.weight.fill_(float("nan"))
+    model.save_pretrained(tmp_path / "nan")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "nan" / name).write_bytes((Path(config.model) / name).read_bytes())
+    with pytest.raises(MissingError, match="no finite probabilities"):
+        evaluate(replace(config, model=str(tmp_path / "nan")))
+
+
+def test_files_say_what_was_explained(config: EvalConfig) -> None:
+    folder, figures = evaluate(replace(config, methods=("random",)))
+    made = read_predictions(folder / "predictions" / "random.jsonl")[0]
+    assert made.extra["data"] == "movies, test, release" and made.extra["model"] == figures["model_checksum"]
+    assert set(pd.read_csv(folder / "per_document.csv")["data"]) == {"movies, test, release"}

@@ -50,10 +50,21 @@ def test_model_and_card(run: Path, tmp_path: Path, data_root: Path) -> None:
     assert (
         "--gamma 0.25" in text and "trained from tiny (made up)" in text and "γ = 0.25" in text and "thread(s)" in text
     )
-    folder, _ = evaluate(replace(asked, model=str(run / "adapler")))
-    with pytest.raises(UsageError, match="other weights"):
+    folder, _ = evaluate(replace(asked, model=str(run / "adapler"), output_dir=str(tmp_path / "wrong")))
+    with pytest.raises(UsageError, match="other model_checksum"):
         export(run, target, folder)
     assert (target / "README.md").read_text() == text
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "run", "eval", "wrong", "data"}
+
+
+def test_folders_that_are_no_export_are_left_alone(run: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.tex").write_text("precious")
+    for target in (home, run, run / "adapler", tmp_path):
+        with pytest.raises(UsageError, match="--output-dir"):
+            export(run, target)
+    assert (home / "thesis.tex").exists() and (run / "adapler" / "model.safetensors").exists()
 
 
 def test_the_commands_of_a_card_are_those_of_the_program(run: Path) -> None:

@@ -64,9 +64,7 @@ class Reference:
         return torch.from_numpy(self.numbers[name])
 
     def check(self, name: str, value: Any, tolerance: float = 1e-4) -> None:
-        """``value`` equals the file's number to ``tolerance`` of its largest value; absent numbers are passed over."""
-        if name not in self.numbers:
-            return
+        """``value`` equals the file's number to ``tolerance`` of its largest value."""
         expected = self.numbers[name].astype(np.float64)
         got = np.asarray(torch.as_tensor(value).detach(), dtype=np.float64)
         assert got.shape == expected.shape, name

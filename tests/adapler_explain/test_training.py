@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from adapler_explain import stages
 from adapler_explain.classifier import Classifier
 from adapler_explain.training import Run, TrainConfig, train
-from eraser_eval.errors import MissingError, UsageError
+from eraser_eval.errors import DataError, MissingError, UsageError
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ def config(tmp_path: Path, stock_checkpoint: Path, data_root: Path) -> TrainConf
         epochs=2,
         batch_size=2,
         tolerance=1.0,
-        dropout=0.0,
-        attention_dropout=0.0,
+        dropout=0.1,
+        attention_dropout=0.1,
     )
 
 
@@ -75,6 +75,12 @@ def test_the_same_seed_gives_the_same_weights_also_after_an_interruption(config:
     run = Run(again)
     run.stage("fine-tuned", stages.fine_tune)
     (run.folder / ".partial-saliency.safetensors").write_text("cut off")
+    with (run.folder / "metrics.jsonl").open("a") as file:
+        file.write('{"torn')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "better", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(again)
     second = train(again)
     a, b = (load_file(folder / "model.safetensors") for folder in (first, second))
     assert all(torch.equal(a[name], b[name]) for name in a)
@@ -116,6 +122,24 @@ def test_another_runs_folder_is_refused(config: TrainConfig) -> None:
     Run(config)
     with pytest.raises(UsageError, match=r"other settings \(gamma, phi\)"):
         Run(replace(config, gamma=0.5, phi=0.5))
+
+
+def test_documents_without_pieces_stop_the_run_at_once(config: TrainConfig, data_root: Path) -> None:
+    (data_root / "movies" / "docs" / "d.txt").write_text("\u200d \x07 \u200d")
+    with pytest.raises(DataError, match=r"train\.jsonl:4: 'd\.txt'"):
+        train(config)
+    assert not Path(config.output_dir).exists()
+
+
+def test_an_adapler_checkpoint_or_another_encoder_is_no_start(config: TrainConfig, checkpoint: Path) -> None:
+    with pytest.raises(UsageError, match="a BERT encoder is needed"):
+        train(replace(config, model=str(checkpoint)))
+    assert not Path(config.output_dir).exists()
+
+
+def test_no_epoch_within_the_tolerance_is_said(config: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
+    train(replace(config, tolerance=-2.0))
+    assert "warning: no epoch" in capsys.readouterr().err
 
 
 def test_one_class_cannot_be_trained(config: TrainConfig, tmp_path: Path) -> None:

@@ -11,11 +11,6 @@ from eraser_eval.datasets import bundled, find, limited, load
 from eraser_eval.errors import MissingError, UsageError
 
 
-@pytest.fixture(autouse=True)
-def no_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ADAPLER_DATA", raising=False)
-
-
 def test_sample_is_what_its_readme_says() -> None:
     splits = {name: load("movies", name) for name in ("train", "val", "test")}
     assert {name: len(split.examples) for name, split in splits.items()} == {"train": 8, "val": 8, "test": 44}
@@ -52,9 +47,14 @@ def test_release_by_environment_and_sample_without(tmp_path: Path, monkeypatch: 
     assert find("movies")[1:] == ("release", tmp_path / "eraser" / "movies")
 
 
-def test_a_root_without_the_release_is_an_error_and_never_the_sample(tmp_path: Path) -> None:
-    with pytest.raises(MissingError, match="--data-root"):
-        find("movies", tmp_path)
+def test_a_named_root_without_the_release_is_an_error_and_never_the_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for root in (tmp_path, Path("")):
+        with pytest.raises(MissingError, match="--data-root"):
+            find("movies", root)
+    monkeypatch.setenv("ADAPLER_DATA", str(tmp_path))
+    assert find("movies")[1] == "bundled sample"
 
 
 @pytest.mark.parametrize(("name", "split"), [("films", "test"), ("movies", "dev")])

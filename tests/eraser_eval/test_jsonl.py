@@ -42,6 +42,13 @@ def broken(tmp_path: Path, *lines: str, text: str = "some words\n") -> DataError
         (json.dumps(annotation("a", "POS", (2, 1))), "reversed"),
         (json.dumps(GOOD | {"evidences": [[{"docid": "a"}]]}), "'evidences' must be"),
         (json.dumps(GOOD), "stands already in line 1"),
+        (json.dumps(annotation("a", "POS", (0.0, 1.0))), "whole numbers"),
+        (json.dumps(annotation("a", "POS", (False, True))), "whole numbers"),
+        (json.dumps(annotation(5, "POS", (0, 1)) | {"annotation_id": "x"}), "docid (string)"),
+        (json.dumps(GOOD | {"evidences": {"a": 1}}), "'evidences' must be"),
+        (json.dumps(GOOD | {"annotation_id": "x", "docids": "a"}), "'docids' must be a list"),
+        (json.dumps(GOOD | {"annotation_id": "x", "docids": ["a", "a"]}), "names a document twice"),
+        ("[" * 100_000, "nested too deeply"),
     ],
 )
 def test_defects_name_file_and_line(tmp_path: Path, line: str, message: str) -> None:
@@ -71,6 +78,13 @@ def test_documents_in_one_file_give_the_same_words(tmp_path: Path) -> None:
     (other / "docs.jsonl").write_text(json.dumps({"docid": "a", "document": text}) + "\n")
     assert DocumentStore(root).get("a") == DocumentStore(other).get("a")
     assert DocumentStore(root).get("a").sentences == (("one", "two"), ("three",), ("four",))
+
+
+def test_two_forms_of_documents_at_once_are_refused(tmp_path: Path) -> None:
+    root = write_dataset(tmp_path, {"a": "x"}, {"test": [GOOD]}) / "movies"
+    (root / "docs.jsonl").write_text("")
+    with pytest.raises(DataError, match="remove one"):
+        DocumentStore(root)
 
 
 def test_documents_are_named_by_docids_or_evidence_or_id(tmp_path: Path) -> None:

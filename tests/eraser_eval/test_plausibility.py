@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -95,7 +97,15 @@ def test_chance_is_the_mean_over_all_draws_of_one_word_at_a_time(gold: list[bool
     for name in ("fpr", "token_f1"):
         assert expected[name] == pytest.approx(np.mean([row[name] for row in figures]), nan_ok=True)
     assert expected["auprc_of_constant"] == pytest.approx(figures[0]["auprc"], nan_ok=True)
-    assert expected["average_precision"] == pytest.approx(figures[0]["average_precision"], nan_ok=True)
+
+
+@pytest.mark.parametrize(("words", "marked"), [(2, 1), (5, 1), (6, 3), (7, 6)])
+def test_chance_of_average_precision_is_the_mean_over_all_orders(words: int, marked: int) -> None:
+    document = Document("d", (tuple("abcdefg"[:words]),))
+    gold = Example("e", (document,), "POS", ((Span("d", 0, marked),),))
+    orders = [tuple(map(float, order)) for order in permutations(range(words))]
+    mean = np.mean([statistics(gold, Prediction("e", scores={"d": o}))["average_precision"] for o in orders])
+    assert chance(gold, 1)["average_precision"] == pytest.approx(mean)
 
 
 @given(SCORES, st.integers(0, WORDS))

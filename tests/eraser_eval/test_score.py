@@ -49,6 +49,8 @@ def figures() -> dict[str, Any]:
         "source": "bundled sample",
         "split": "test",
         "documents": len(examples),
+        "documents_in_split": 100,
+        "target": "predicted",
         "data_checksum": "sha256:0",
         "model": "m",
         "model_checksum": "sha256:1",
@@ -133,7 +135,10 @@ def test_table_has_every_metric_interval_star_and_chance(capsys: pytest.CaptureF
     assert lines[2].startswith("| adapler | 0.") and "*" not in lines[2]
     assert "*" in lines[3]
     assert lines[4].startswith("| *chance* |")
-    assert "bundled sample" in text and "2.00×" not in text and "4.00× fewer FLOPs" in text
+    assert "bundled sample" in text and "4.00× fewer FLOPs" in text and "only 30 of 100 documents" in text
+    assert "Films & \\<more\\>" in text
+    differences = text[text.index("| method − adapler |") :].splitlines()
+    assert differences[2].startswith("| other | +") and len(differences[2].split("|")) == len(METRICS) + 3
     report.terminal(figures())
     printed = capsys.readouterr().out
     assert "adapler" in printed and "chance" in printed and "bundled sample" in printed

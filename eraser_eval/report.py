@@ -73,7 +73,7 @@ def markdown(figures: Figures) -> str:
 
 def terminal(figures: Figures) -> None:
     """Print the tables and their notes to stdout, as wide as the tables need."""
-    console = Console(highlight=False, width=max(Console().width, 128))
+    console = Console(highlight=False, width=max(Console().width, 160))
     for header, rows in (table_rows(figures), difference_rows(figures)):
         table = Table(box=box.SIMPLE)
         for index, title in enumerate(header):

@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import annotation, write_dataset
+from typer.testing import CliRunner
+
+from adapler_explain import cli
 
 
 def run(*arguments: str, cwd: Path | None = None, code: str = "") -> subprocess.CompletedProcess[str]:
@@ -75,6 +79,43 @@ def test_our_own_fault_exits_with_one_and_no_traceback(tmp_path: Path) -> None:
     result = run("eval", "--dataset", "movies", cwd=tmp_path, code=broken)
     assert result.returncode == 1 and "internal error: ZeroDivisionError" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.fixture
+def scored(tmp_path: Path) -> tuple[list[str], Path]:
+    """Options for a tiny data folder, and its prediction file."""
+    folder = write_dataset(tmp_path, {"a": "x y z"}, {"test": [annotation("a", "POS", (0, 2))]}) / "movies"
+    spans = [{"start_token": 0, "end_token": 1}]
+    path = tmp_path / "predictions.jsonl"
+    path.write_text(
+        json.dumps({"annotation_id": "a", "rationales": [{"docid": "a", "hard_rationale_predictions": spans}]}) + "\n"
+    )
+    return ["--split", "test", "--results", str(path)], folder
+
+
+def test_score_takes_the_official_options_and_writes_the_official_file(scored: tuple, tmp_path: Path) -> None:
+    options, folder = scored
+    ours = ["score", "--data-dir", str(folder), *options, "--iou-thresholds", "0.1", "--iou-thresholds", "0.5"]
+    theirs = ["score", "--data_dir", str(folder), *options, "--iou_thresholds", "0.1", "0.5"]
+    out = tmp_path / "scores.json"
+    results = [
+        CliRunner().invoke(cli.app, cli.spread([*arguments, "--score_file", str(out)])) for arguments in (ours, theirs)
+    ]
+    assert results[0].output == results[1].output == out.read_text()
+    scores = json.loads(out.read_text())
+    assert [row["threshold"] for row in scores["iou_scores"]] == [0.1, 0.5]
+    assert scores["token_prf"]["instance_micro"] == {"p": 1.0, "r": 0.5, "f1": pytest.approx(2 / 3)}
+
+
+def test_validate_lists_defects_and_exits_with_four(scored: tuple) -> None:
+    options, folder = scored
+    arguments = ["validate", "--data-dir", str(folder), *options]
+    assert CliRunner().invoke(cli.app, arguments).output == "no defects\n"
+    path = Path(options[-1])
+    path.write_text(path.read_text().replace('"end_token": 1', '"end_token": 9') + "{\n")
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 4 and len(result.output.splitlines()) == 2
+    assert "predictions.jsonl:1: 'a': span 0:9" in result.output and "predictions.jsonl:2: not valid" in result.output
 
 
 def test_an_output_folder_that_cannot_be_made_is_named(tmp_path: Path, checkpoint: Path, data_root: Path) -> None:

@@ -74,7 +74,7 @@ def test_batched_single_and_soft_removal_agree(lengths: list[int], seed: int, et
     with torch.inference_mode():
         together = model(**batch)
         soft = model.forward_soft(**batch, sharpness=1e20)
-        torch.testing.assert_close(together.logits, soft.logits, atol=1e-5, rtol=0)
+        torch.testing.assert_close(together.logits, soft.logits, atol=1e-5, rtol=1e-4)
         counts = torch.stack([alive.sum(-1) for alive in together.alive]).float()
         torch.testing.assert_close(counts, soft.lengths, atol=1e-4, rtol=0)
         for row, length in enumerate(lengths):

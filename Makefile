@@ -58,4 +58,4 @@ wheel: setup
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf .venv dist runs
+	rm -rf .venv dist

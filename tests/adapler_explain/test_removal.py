@@ -67,9 +67,29 @@ def test_soft_mask_is_bounded_and_rises_with_the_score(delta: float, sharpness: 
     assert (mask.diff() >= -1e-12).all()
 
 
+BATCHES = (
+    st.lists(st.integers(1, 30), min_size=1, max_size=5),
+    st.integers(0, 2**16),
+    st.sampled_from([None, 0.01, 1.0]),
+)
+
+
 @settings(max_examples=80, deadline=None)
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=5), st.integers(0, 2**16), st.sampled_from([None, 0.01, 1.0]))
+@given(*BATCHES)
 def test_batched_single_and_soft_removal_agree(lengths: list[int], seed: int, eta: float | None) -> None:
+    check_agreement(lengths, seed, eta)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000, deadline=None)
+@given(*BATCHES)
+def test_batched_single_and_soft_removal_agree_on_many_batches(
+    lengths: list[int], seed: int, eta: float | None
+) -> None:
+    check_agreement(lengths, seed, eta)
+
+
+def check_agreement(lengths: list[int], seed: int, eta: float | None) -> None:
     model, batch = tiny_model(seed % 7, eta), random_batch(lengths, seed)
     with torch.inference_mode():
         together = model(**batch)

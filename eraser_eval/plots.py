@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from eraser_eval.files import replacing
 from eraser_eval.metrics import METRICS
@@ -70,6 +71,7 @@ def _panel(panel: Axes, name: str, figures: Mapping[str, Any], methods: list[str
         panel.axvline(chance, color="black", linewidth=0.8, linestyle=":", label="chance")
         panel.legend(frameon=False, fontsize=7, loc="best", handlelength=1.2)
     panel.set_xlabel(f"{metric.title} ({'lower' if metric.lower_is_better else 'higher'} is better)")
+    panel.xaxis.set_major_locator(MaxNLocator(4))
     panel.grid(axis="x", linewidth=0.3)
 
 

@@ -115,6 +115,7 @@ def train_command(
     fine_tune_epochs: Annotated[int, typer.Option(min=1)] = 5,
     fine_tune_lr: Annotated[float, typer.Option()] = 2e-5,
     saliency_epochs: Annotated[int, typer.Option(min=1, help="Best fine-tuning epochs to average saliency over.")] = 3,
+    start: Annotated[str, typer.Option(help="AdapLeR training starts from: pretrained or fine-tuned.")] = "pretrained",
     epochs: Annotated[int, typer.Option(min=1, help="Of AdapLeR training.")] = 5,
     lr: Annotated[float, typer.Option(help="Of encoder and classifier in AdapLeR training.")] = 3e-5,
     predictor_lr: Annotated[float, typer.Option(help="Of the contribution predictors.")] = 1e-3,

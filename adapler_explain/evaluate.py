@@ -21,8 +21,8 @@ from adapler_explain.explainers import EXPLAINERS
 from adapler_explain.predict import Explained, Probabilities, predict
 from adapler_explain.progress import Progress
 from eraser_eval import plots, report, score
-from eraser_eval.datasets import Split, bundled, limited, load
-from eraser_eval.errors import UsageError
+from eraser_eval.datasets import DATASETS, Split, bundled, limited, load
+from eraser_eval.errors import MissingError, UsageError
 from eraser_eval.files import exclusive, replacing, write_json, write_text
 from eraser_eval.jsonl import prediction_line, prediction_of
 from eraser_eval.records import Prediction
@@ -287,6 +287,11 @@ def claim(folder: Path, manifest: dict[str, Any], resume: bool) -> None:
 
 def model_path(config: EvalConfig) -> str:
     """Where the AdapLeR checkpoint is."""
+    if config.model is None and not DATASETS[config.dataset].has_sample:
+        raise MissingError(
+            f"--model: no model for {config.dataset} comes with the package; train one with "
+            f"'adapler-explain train --dataset {config.dataset}' and give its folder"
+        )
     return config.model or str(bundled(f"models/adapler-{config.dataset}"))
 
 

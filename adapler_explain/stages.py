@@ -29,7 +29,7 @@ LOG_EVERY = 50
 def fine_tune(run: Run, target: Path) -> None:
     """Stage 1: plain fine-tuning; ``target`` holds the best epoch, and the best epochs below it."""
     config = run.config
-    model = run.pretrained(AutoModelForSequenceClassification)
+    model = run.model(AutoModelForSequenceClassification)
     weights = list(model.parameters())
     optimiser, schedule = optimiser_of(run, decay_groups(weights, config.fine_tune_lr, config), config.fine_tune_epochs)
     scores: list[float] = []
@@ -91,12 +91,12 @@ def denormals_flushed() -> Iterator[None]:
 
 @denormals_flushed()
 def train_adapler(run: Run, target: Path) -> None:
-    """Stage 3: soft removal from the pretrained encoder; keeps the fastest epoch that is accurate enough."""
+    """Stage 3: soft removal; keeps the fastest epoch that is accurate enough."""
     config = run.config
     saliency = load_file(run.folder / "saliency.safetensors")
     fine_tuned = json.loads((run.folder / "fine-tuned" / "val.json").read_text(encoding="utf-8"))
     floor = max(fine_tuned["accuracy"]) - config.tolerance
-    model = run.pretrained(AdaplerBertForSequenceClassification)
+    model = run.model(AdaplerBertForSequenceClassification, config.start)
     reduction = model.adapler
     thresholds = [reduction.eta, reduction.theta]
     predictors = list(reduction.predictors.parameters())

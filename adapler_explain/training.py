@@ -55,6 +55,8 @@ class TrainConfig:
         window_pieces: most pieces in a window.
         windows_per_document: windows drawn from each document in an epoch; 0 takes all.
         fine_tune_epochs, fine_tune_lr: first stage.
+        start: what the last stage starts from: ``pretrained``, as in the paper, or ``fine-tuned``, which needs fewer
+            steps.
         epochs, lr: last stage, encoder and classifier.
         predictor_lr, threshold_lr: last stage, contribution predictors; η and θ.
         gamma, phi: weights of the contribution and the length loss.
@@ -78,6 +80,7 @@ class TrainConfig:
     windows_per_document: int = 0
     fine_tune_epochs: int = 5
     fine_tune_lr: float = 2e-5
+    start: str = "pretrained"
     epochs: int = 5
     lr: float = 3e-5
     predictor_lr: float = 1e-3
@@ -151,6 +154,8 @@ class Run:
 
     def __init__(self, config: TrainConfig) -> None:
         check_device(config.device)
+        if config.start not in ("pretrained", "fine-tuned"):
+            raise UsageError(f"--start {config.start}: choose pretrained or fine-tuned")
         self.config = config
         self.folder = Path(config.output_dir)
         root = Path(config.data_root) if config.data_root else None
@@ -194,11 +199,11 @@ class Run:
         partial.rename(target)
         self.log(stage=name, seconds=round(time.monotonic() - started, 1))
 
-    def pretrained(self, model_class: Any) -> Any:
-        """A fresh ``model_class`` with the pretrained encoder's weights and the data set's classes."""
+    def model(self, model_class: Any, start: str = "pretrained") -> Any:
+        """A fresh ``model_class`` with the pretrained encoder's or the fine-tuned model's weights."""
         config = self.config
         model = load_pretrained(
-            config.model,
+            config.model if start == "pretrained" else self.folder / start,
             model_class,
             new=NEW_WEIGHTS,
             dtype=torch.float32,

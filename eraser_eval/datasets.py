@@ -23,7 +23,7 @@ class DatasetInfo:
         title: for people.
         labels: the classes, in the order of the classifier's outputs.
         folders: where the release lies below a data root; the first that exists is used.
-        has_sample: whether a sample is bundled with this package.
+        has_sample: whether a sample, and a model for it, are bundled with this package.
         citation: the paper to cite.
     """
 
@@ -45,6 +45,13 @@ DATASETS = {
             folders=("eraser/movies", "movies"),
             has_sample=True,
             citation="Zaidan et al. 2007; DeYoung et al. 2020 (ERASER)",
+        ),
+        DatasetInfo(
+            name="hatexplain",
+            title="HateXplain",
+            labels=("hatespeech", "normal", "offensive"),
+            folders=("eraser/hatexplain", "hatexplain"),
+            citation="Mathew et al. 2021",
         ),
     )
 }

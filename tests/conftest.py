@@ -45,7 +45,7 @@ def release() -> Path:
 def tiny_model(seed: int = 0, eta: float | None = None, **changes: object) -> AdaplerBertForSequenceClassification:
     """A random model in ``eval()`` mode whose thresholds drop some pieces in every layer (or ``eta`` throughout)."""
     torch.manual_seed(seed)
-    model = AdaplerBertForSequenceClassification(AdaplerBertConfig(**SHAPE | CLASSES | changes, window_pieces=20))
+    model = AdaplerBertForSequenceClassification(AdaplerBertConfig(**{**SHAPE, **CLASSES, **changes}, window_pieces=20))
     with torch.no_grad():
         if eta is None:
             model.adapler.eta.uniform_(0.3, 0.8)

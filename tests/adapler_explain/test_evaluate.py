@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import tiny_model
+from conftest import annotation, tiny_model, write_dataset
 
 import adapler_explain.evaluate as evaluation
 from adapler_explain.evaluate import EvalConfig, evaluate
@@ -192,6 +192,26 @@ def test_options_that_cannot_be_used(config: EvalConfig, change: dict, message: 
     with pytest.raises(UsageError, match=message):
         evaluate(replace(config, **change))
     assert not Path(config.output_dir).exists()
+
+
+def test_documents_without_evidence_and_three_classes(tmp_path: Path, tokenizer: object) -> None:
+    """As in HateXplain: where nothing is marked, false alarms still count and what is undefined is left out."""
+    labels = ("hatespeech", "normal", "offensive")
+    documents = {"a": "good film", "b": "the bad film .", "c": "bad"}
+    rows = [annotation("a", "normal"), annotation("b", "offensive", (1, 2)), annotation("c", "hatespeech", (0, 1))]
+    root = write_dataset(tmp_path, documents, {"test": rows})
+    (root / "movies").rename(root / "hatexplain")
+    names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    tiny_model(**names).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    config = EvalConfig("hatexplain", data_root=str(root), output_dir=str(tmp_path / "run"))
+    with pytest.raises(MissingError, match="no model for hatexplain"):
+        evaluate(config)
+    folder, figures = evaluate(replace(config, model=str(tmp_path / "model")))
+    rows = pd.read_csv(folder / "per_document.csv").query("method == 'adapler'").set_index("annotation_id")
+    assert rows["average_precision"].isna().tolist() == [True, False, True]
+    assert rows["fpr"].isna().tolist() == [False, False, True]
+    assert figures["methods"]["saliency"]["fpr"]["value"] is not None
 
 
 def test_a_stock_model_is_no_adapler_model(config: EvalConfig, stock_checkpoint: Path) -> None:

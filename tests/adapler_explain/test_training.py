@@ -137,6 +137,19 @@ def test_an_adapler_checkpoint_or_another_encoder_is_no_start(config: TrainConfi
     assert not Path(config.output_dir).exists()
 
 
+@pytest.mark.parametrize("start", ["pretrained", "fine-tuned"])
+def test_where_the_last_stage_starts(config: TrainConfig, start: str) -> None:
+    folder = train(replace(config, start=start, lr=0.0, predictor_lr=0.0))
+    origin = Path(config.model) if start == "pretrained" else folder.parent / "fine-tuned"
+    kept, expected = load_file(folder / "model.safetensors"), load_file(origin / "model.safetensors")
+    assert all(torch.equal(kept[name], weight) for name, weight in expected.items())
+
+
+def test_an_unknown_start_is_refused(config: TrainConfig) -> None:
+    with pytest.raises(UsageError, match="--start scratch"):
+        train(replace(config, start="scratch"))
+
+
 def test_no_epoch_within_the_tolerance_is_said(config: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:
     train(replace(config, tolerance=-2.0))
     assert "warning: no epoch" in capsys.readouterr().err

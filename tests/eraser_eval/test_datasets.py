@@ -40,6 +40,14 @@ def test_release(release: Path) -> None:
     assert abs(float(np.mean([example.gold_mask.mean() for example in split.examples])) - 0.31) < 0.01
 
 
+def test_hatexplain_release(release: Path) -> None:
+    counts = {"train": 15383, "val": 1922, "test": 1924}
+    for name, count in counts.items():
+        split = load("hatexplain", name, release)
+        assert len(split.examples) == count
+    assert all(e.gold_mask.any() != (e.label == "normal") for e in split.examples)
+
+
 def test_release_by_environment_and_sample_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find("movies")[1:] == ("bundled sample", bundled("sample/movies"))
     (tmp_path / "eraser" / "movies").mkdir(parents=True)

@@ -46,7 +46,9 @@ def difference_rows(figures: Figures) -> tuple[list[str], list[list[str]]]:
 def notes(figures: Figures) -> list[str]:
     """The lines that must stand beside the table: what was read, what was explained, what the columns mean."""
     kept = " → ".join(f"{share:.2f}" for share in figures["efficiency"]["kept_per_layer"])
-    accuracies = ", ".join(f"{row['accuracy']:.3f} {name}" for name, row in figures["classification"].items())
+    accuracies = ", ".join(
+        f"{name} {row['accuracy']:.3f} ({row['macro_f1']:.3f})" for name, row in figures["classification"].items()
+    )
     documents, total = figures["documents"], figures["documents_in_split"]
     lines = [
         f"Data: {figures['title']}, {figures['source']}, {figures['split']}, "
@@ -54,7 +56,7 @@ def notes(figures: Figures) -> list[str]:
         f"({figures['data_checksum']}).",
         f"Model: {figures['model']} ({figures['model_checksum']}). "
         f"Attention and gradients explain {figures['explained']}; the {figures['target']} class.",
-        f"Accuracy: {accuracies}. {figures['efficiency']['flops_speedup']:.2f}× fewer FLOPs; "
+        f"Accuracy (macro F1): {accuracies}. {figures['efficiency']['flops_speedup']:.2f}× fewer FLOPs; "
         f"share of the pieces that each layer processes: {kept}.",
         f"Marked words: {figures['prevalence']:.3f} of a document on average. AdapLeR keeps "
         f"{figures['methods']['adapler']['words_per_document']:.0f} words of a document on average; "

@@ -113,7 +113,7 @@ def card(run: Path, figures: Row | None, base_model: str | None) -> str:
         "## How it was made",
         "",
         "```",
-        command(settings),
+        command(settings | {"output_dir": str(run)}),
         "```",
         "",
         f"- Seed {settings['seed']}, γ = {settings['gamma']:g}, φ = {settings['phi']:g}; "
@@ -155,7 +155,7 @@ def command(settings: Row) -> str:
     """The ``train`` command line that a manifest's settings stand for; options at their default are left out."""
     words = ["adapler-explain", "train"]
     for field in fields(TrainConfig):
-        value = settings[field.name]
+        value = settings.get(field.name, field.default)
         if field.name == "data_root" and value is None and settings["source"] == "release":
             value = Path(settings["data_folder"]).parent
         if value != field.default:

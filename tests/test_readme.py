@@ -35,7 +35,7 @@ def test_table_is_that_of_the_committed_run(readme: str, figures: dict) -> None:
 
 
 def test_the_run_was_of_the_bundled_model_and_the_whole_real_split(figures: dict) -> None:
-    assert figures["model_checksum"] == model_checksum(bundled("models/adapler-movies"))
+    assert figures["model_checksum"] == model_checksum(bundled("models/adapler-movies"), None)
     assert (figures["source"], figures["split"], figures["documents"]) == ("release", "test", 199)
 
 
@@ -57,6 +57,21 @@ def test_every_number_in_the_prose_is_the_runs(readme: str, figures: dict) -> No
         for key in path.split("."):
             value = value[key]
         assert format(value, form) == shown, path
+
+
+def test_the_verdict_is_the_runs(readme: str, figures: dict) -> None:
+    """The README's sentence on the paper's claim, against the paired intervals of the false-positive rate."""
+    differences = {
+        method: values["difference_to_adapler"]["fpr"]
+        for method, values in figures["methods"].items()
+        if "difference_to_adapler" in values
+    }
+    assert "fewer false positives than input × gradient and attention\nrollout" in readme
+    assert all(differences[method]["low"] > 0 for method in ("input-x-gradient", "attention-rollout"))
+    assert "but more than attention in the last layer" in readme
+    assert differences["attention"]["high"] < 0
+    assert "against saliency the\ninterval touches zero" in readme
+    assert differences["saliency"]["low"] <= 0 < differences["saliency"]["value"]
 
 
 def test_every_option_in_the_readme_exists(readme: str) -> None:

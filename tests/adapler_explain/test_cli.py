@@ -41,7 +41,7 @@ def test_table_names_the_source(tmp_path: Path, checkpoint: Path) -> None:
     options = ["--model", str(checkpoint), "--methods", "random", "--limit", "2"]
     result = run("eval", "--dataset", "movies", *options, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "bundled sample" in result.stdout and (tmp_path / "runs" / "movies-test-sample").is_dir()
+    assert "bundled sample" in result.stdout and (tmp_path / "runs" / "movies-test-sample-2").is_dir()
 
 
 @pytest.mark.parametrize(

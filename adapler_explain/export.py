@@ -117,7 +117,7 @@ def card(run: Path, figures: Row | None, base_model: str | None) -> str:
         "```",
         "",
         f"- Seed {settings['seed']}, γ = {settings['gamma']:g}, φ = {settings['phi']:g}; "
-        f"windows of at most {settings['window_pieces']} pieces; tuned on val alone.",
+        f"windows of at most {settings['window_pieces']} pieces.",
         f"- Kept: epoch {val['epoch'] + 1} of {settings['epochs']}, by the paper's rule (the fastest epoch whose val "
         f"accuracy is above the fine-tuned model's best − {settings['tolerance']:g})"
         + ("." if val["meets_rule"] else "; **no epoch met it**, so the most accurate was kept."),

@@ -8,7 +8,7 @@ BASE := "all-MiniLM-L6-v2 (nreimers/MiniLM-L6-H384-uncased; the weights in the P
 RUN := runs/train-movies
 BUNDLED := data/models/adapler-movies
 
-.PHONY: setup format lint types test test-slow check eval train results wheel clean
+.PHONY: setup format lint types test test-slow check bench-score eval train results wheel clean
 
 setup: .venv/.installed
 
@@ -35,6 +35,9 @@ test-slow: setup
 	$(BIN)/pytest -m slow
 
 check: lint types test
+
+bench-score: setup
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/score.py
 
 eval: setup
 	$(BIN)/adapler-explain eval --dataset movies

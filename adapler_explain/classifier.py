@@ -220,9 +220,9 @@ def all_windows(classifier: Classifier, split: Split) -> list[list[Window]]:
     found = []
     for example in split.examples:
         try:
-            found.append(classifier.windows(example.words))
+            found.append(classifier.windows(example.words, example.query))
         except TextError as error:
-            raise DataError(split.folder / f"{split.name}.jsonl", f"{example.id!r}: {error}", example.line) from None
+            raise DataError(split.file, f"{example.id!r}: {error}", example.line) from None
     return found
 
 

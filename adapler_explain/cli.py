@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from adapler_explain import __version__
+from adapler_explain import __version__, cli_data
+from adapler_explain.cli_data import DataRoot
 from eraser_eval.errors import UsageError, UserError, printable
 
 app = typer.Typer(
@@ -20,13 +21,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(cli_data.app, name="data")
+
 INTERRUPTED = 130
-DataRoot = Annotated[
-    str | None,
-    typer.Option(
-        help="Folder that holds the releases (eraser/movies or movies). Default: $ADAPLER_DATA, else the sample."
-    ),
-]
+INTERVALS = ("percentile", "bca")
 
 
 def _version(asked: bool) -> None:
@@ -69,6 +67,10 @@ def eval_command(
     seed: Annotated[int, typer.Option(min=0, help="Of random scores and the bootstrap.")] = 0,
     batch_size: Annotated[int, typer.Option(min=1, help="Windows in one forward pass.")] = 16,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    add: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FILE: one more row, from a prediction file (people's, for instance). Repeatable."),
+    ] = None,
 ) -> None:
     """Compare AdapLeR's kept words with other explanations, against the words people marked."""
     if output_format not in ("table", "json"):
@@ -91,6 +93,7 @@ def eval_command(
             seed=seed,
             batch_size=batch_size,
             resume=resume,
+            add=tuple(add or ()),
         )
     )
     if output_format == "json":
@@ -163,36 +166,76 @@ def export_command(
 def score_command(
     data_dir: Annotated[str, typer.Option("--data-dir", "--data_dir", help="Folder in ERASER's format.")],
     split: Annotated[str, typer.Option(help="train, val or test.")],
-    results: Annotated[str, typer.Option(help="Prediction file in ERASER's format.")],
+    results: Annotated[
+        list[str],
+        typer.Option(help="Prediction file, or NAME=FILE. Repeatable: the others are compared with the first."),
+    ],
     score_file: Annotated[str | None, typer.Option("--score-file", "--score_file", help="Where to write.")] = None,
     iou_thresholds: Annotated[
-        list[float] | None, typer.Option("--iou-thresholds", "--iou_thresholds", help="Default: 0.5.")
+        list[float] | None, typer.Option("--iou-thresholds", "--iou_thresholds", help="Beside 0.5; one or several.")
     ] = None,
     aopc_thresholds: Annotated[
         list[float] | None,
-        typer.Option("--aopc-thresholds", "--aopc_thresholds", help="Default: 0.01 0.05 0.1 0.2 0.5."),
+        typer.Option(
+            "--aopc-thresholds", "--aopc_thresholds", help="Default: the files' own; official: 0.01 0.05 0.1 0.2 0.5."
+        ),
     ] = None,
+    top_words: Annotated[list[int] | None, typer.Option(help="Cutoffs of precision, recall and F1, beside 10.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Demand predicted classes.")] = False,
+    official: Annotated[
+        bool, typer.Option("--official", help="The figures of ERASER's own program, with its peculiarities.")
+    ] = False,
+    part: Annotated[bool, typer.Option("--part", help="The files may cover a part of the split.")] = False,
+    output_format: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    interval: Annotated[str, typer.Option(help="percentile or bca.")] = "percentile",
+    resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap and the tests.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Score a prediction file as ERASER's own scorer does, figure for figure."""
+    """Score prediction files of any system: every metric with interval, chance level, tests and signature."""
     from pathlib import Path
 
+    from eraser_eval import report
+    from eraser_eval import score_file as scoring
     from eraser_eval.files import write_text
     from eraser_eval.metrics.official import AOPC_THRESHOLDS, IOU_THRESHOLDS
-    from eraser_eval.score_file import official_score_file
 
-    scores = official_score_file(
-        Path(data_dir),
-        split,
-        Path(results),
-        iou_thresholds or IOU_THRESHOLDS,
-        aopc_thresholds or AOPC_THRESHOLDS,
-        strict,
-    )
-    text = json.dumps(scores, indent=4, sort_keys=True) + "\n"
+    for option, value, choices in (("--format", output_format, ("table", "json")), ("--interval", interval, INTERVALS)):
+        if value not in choices:
+            raise UsageError(f"{option} {value}: choose {' or '.join(choices)}")
+    if official:
+        if len(results) > 1:
+            raise UsageError("--official: scores one file at a time; give one --results")
+        figures = scoring.official_score_file(
+            Path(data_dir),
+            split,
+            Path(results[0]),
+            iou_thresholds or IOU_THRESHOLDS,
+            aopc_thresholds or AOPC_THRESHOLDS,
+            strict,
+        )
+        text = json.dumps(figures, indent=4, sort_keys=True) + "\n"
+    else:
+        config = scoring.ScoreConfig(
+            data_dir=Path(data_dir),
+            split=split,
+            results=tuple(results),
+            iou_thresholds=tuple(iou_thresholds or ()),
+            cutoffs=tuple(top_words or ()),
+            aopc_thresholds=tuple(aopc_thresholds) if aopc_thresholds else None,
+            part=part,
+            strict=strict,
+            seed=seed,
+            resamples=resamples,
+            interval=interval,
+        )
+        figures = scoring.score_files(config)
+        text = json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if score_file:
         write_text(Path(score_file), text)
-    typer.echo(text, nl=False)
+    if official or output_format == "json":
+        typer.echo(text, nl=False)
+    else:
+        report.score_terminal(figures)
 
 
 @app.command("validate")
@@ -224,7 +267,7 @@ def spread(arguments: list[str]) -> list[str]:
     option = ""
     for place, word in enumerate(arguments):
         if word.startswith("--"):
-            option = word if word.replace("_", "-") in ("--iou-thresholds", "--aopc-thresholds") else ""
+            option = word if word.replace("_", "-") in ("--iou-thresholds", "--aopc-thresholds", "--top-words") else ""
         elif option and place and arguments[place - 1] != option:
             words.append(option)
         words.append(word)

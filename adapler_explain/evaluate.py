@@ -11,21 +11,21 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from re import fullmatch
 from typing import Any
-
-import numpy as np
 
 from adapler_explain.classifier import Classifier, all_windows, check_device
 from adapler_explain.environment import describe
 from adapler_explain.explainers import EXPLAINERS
 from adapler_explain.predict import Explained, Probabilities, predict
 from adapler_explain.progress import Progress
+from adapler_explain.results import figures_of, write_results
 from adapler_explain.run_folder import check_claim, claim
-from eraser_eval import plots, report, score
-from eraser_eval.datasets import DATASETS, Split, bundled, limited, load
-from eraser_eval.errors import MissingError, UsageError
-from eraser_eval.files import exclusive, replacing, write_json, write_text
-from eraser_eval.jsonl import prediction_line, prediction_of
+from eraser_eval import human, score
+from eraser_eval.datasets import Split, bundled, limited, load
+from eraser_eval.errors import DataError, MissingError, UsageError
+from eraser_eval.files import checksum, exclusive, write_text
+from eraser_eval.jsonl import prediction_line, prediction_of, read_predictions
 from eraser_eval.records import Prediction
 
 
@@ -46,6 +46,8 @@ class EvalConfig:
         seed: of methods that draw and of the bootstrap.
         batch_size: windows in one forward pass.
         resume: go on with what the run folder holds.
+        add: further rows of the table, each ``NAME=FILE``: a prediction file in ERASER's format, of people for
+            instance, which may cover a part of the documents.
     """
 
     dataset: str
@@ -62,19 +64,24 @@ class EvalConfig:
     seed: int = 0
     batch_size: int = 16
     resume: bool = False
+    add: tuple[str, ...] = ()
 
 
-def evaluate(config: EvalConfig) -> tuple[Path, dict[str, Any]]:
+def evaluate(config: EvalConfig, data: Split | None = None) -> tuple[Path, dict[str, Any]]:
     """The run folder and the content of its ``metrics.json``.
+
+    Args:
+        config: what to do.
+        data: evaluate on this instead of what ``config`` names; see :func:`eraser_eval.datasets.from_rows`.
 
     Raises:
         UserError: an option cannot be used, or data or a model is missing or broken.
     """
     methods = chosen_methods(config)
     check_device(config.device)
-    split = limited(
-        load(config.dataset, config.split, Path(config.data_root) if config.data_root else None), config.limit
-    )
+    root = Path(config.data_root) if config.data_root else None
+    split = limited(data or load(config.dataset, config.split, root), config.limit)
+    added = added_predictions(config.add, split)
     folder = Path(config.output_dir or default_folder(split))
     explained = load_models(config, split)
     for classifier in {explained.adapler, explained.reference or explained.adapler}:
@@ -84,8 +91,8 @@ def evaluate(config: EvalConfig) -> tuple[Path, dict[str, Any]]:
     with exclusive(folder):
         claim(folder, manifest, config.resume)
         predictions = predict_all(split, methods, explained, folder / "predictions")
-        figures = figures_of(config, split, predictions, manifest)
-        write_results(folder, split, predictions, figures)
+        figures, table = figures_of(split, predictions, added, manifest)
+        write_results(folder, split, table, figures)
     return folder, figures
 
 
@@ -102,7 +109,7 @@ def chosen_methods(config: EvalConfig) -> tuple[str, ...]:
 
 def load_models(config: EvalConfig, split: Split) -> Explained:
     """The classifiers to explain, checked against the data set's classes."""
-    adapler = Classifier.load(model_path(config), config.device)
+    adapler = Classifier.load(model_path(config, split), config.device)
     if not hasattr(adapler.model, "adapler"):
         raise UsageError(f"--model {config.model}: not an AdapLeR checkpoint; train one with 'adapler-explain train'")
     layers = adapler.model.config.num_hidden_layers
@@ -129,7 +136,7 @@ def predict_all(
     for method in methods:
         made[method] = _predict_method(split, method, explained, known, budgets, folder)
         if method == "adapler":
-            budgets |= {p.id: sum(span.end - span.start for span in p.spans) for p in made[method]}
+            budgets |= {p.id: p.words_chosen for p in made[method]}
     return made
 
 
@@ -166,61 +173,29 @@ def _read_whole_lines(path: Path) -> dict[str, Prediction]:
     return found
 
 
-def figures_of(
-    config: EvalConfig, split: Split, predictions: Mapping[str, Sequence[Prediction]], manifest: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The content of ``metrics.json``."""
-    examples, own = split.examples, predictions["adapler"]
-    budgets = {p.id: sum(span.end - span.start for span in p.spans) for p in own}
-    unpruned: dict[str, Any] = {p.id: p.extra["unpruned_classification"] for p in own}
-    classification = {
-        "pruned": score.classification(examples, {p.id: p.label for p in own}),
-        "unpruned": score.classification(examples, unpruned),
-    }
-    reference = next((made for made in predictions.values() if made[0].extra["explains"] == "reference"), None)
-    if reference is not None:
-        classification["reference"] = score.classification(examples, {p.id: p.label for p in reference})
-    table = score.per_document(examples, predictions)
-    figures = score.summary(table, config.seed)
-    for method, made in predictions.items():
-        figures[method]["explains"] = made[0].extra["explains"]
-    return {
-        "dataset": split.info.name,
-        "title": split.info.title,
-        "source": split.source,
-        "split": split.name,
-        "documents": len(examples),
-        "documents_in_split": split.total,
-        "data_checksum": split.checksum,
-        "model": manifest["model"],
-        "model_checksum": manifest["model_checksum"],
-        "reference_model": config.reference_model,
-        "reference_model_checksum": manifest["reference_model_checksum"],
-        "explained": f"{config.reference_model} ({manifest['reference_model_checksum']})"
-        if config.reference_model
-        else "the same weights with removal switched off",
-        "target": config.target,
-        "layer": config.layer,
-        "prevalence": float(np.mean([example.gold_mask.mean() for example in examples])),
-        "classification": classification,
-        "efficiency": score.efficiency(own),
-        "chance": score.chance_levels(examples, budgets),
-        "methods": figures,
-    }
+def added_predictions(add: Sequence[str], split: Split) -> dict[str, list[Prediction]]:
+    """The predictions of ``--add``, by name, without those that are for none of the split's examples.
 
-
-def write_results(
-    folder: Path, split: Split, predictions: Mapping[str, Sequence[Prediction]], figures: Mapping[str, Any]
-) -> None:
-    """Write the table, the statistics of each document, the figure and, last, ``metrics.json``."""
-    table = score.per_document(split.examples, predictions)
-    table.insert(0, "data", f"{split.info.name}, {split.name}, {split.source}")
-    with replacing(folder / "per_document.csv") as temporary:
-        table.to_csv(temporary, index=False)
-    write_text(folder / "table.md", report.markdown(figures))
-    titles = {method: explainer.title for method, explainer in EXPLAINERS.items()}
-    plots.save(plots.comparison(figures, titles), folder / "comparison")
-    write_json(folder / "metrics.json", figures)
+    Raises:
+        UsageError: an entry is not ``NAME=FILE``, or its name is taken.
+        DataError: a file is broken, or has no prediction for the split.
+    """
+    wanted = {example.id for example in split.examples}
+    added: dict[str, list[Prediction]] = {}
+    for entry in add:
+        name, sign, path = entry.partition("=")
+        if not (sign and path and fullmatch(r"[\w.()-]+", name)):
+            raise UsageError(f"--add {entry}: write NAME=FILE, with a name of letters, digits and . - _ ( )")
+        if name in EXPLAINERS or name in added or name == human.METHOD:
+            raise UsageError(f"--add {entry}: the name {name!r} is taken; choose another")
+        added[name] = [prediction for prediction in read_predictions(Path(path)) if prediction.id in wanted]
+        if not added[name]:
+            raise DataError(path, f"has no prediction for {split.info.name}, {split.name}")
+        try:
+            score.per_document(split.examples, {name: added[name]})
+        except ValueError as error:
+            raise DataError(path, str(error)) from None
+    return added
 
 
 def manifest_of(config: EvalConfig, split: Split, methods: Sequence[str], explained: Explained) -> dict[str, Any]:
@@ -231,6 +206,7 @@ def manifest_of(config: EvalConfig, split: Split, methods: Sequence[str], explai
         | asked
         | {
             "methods": list(methods),
+            "add": {entry.partition("=")[0]: checksum([Path(entry.partition("=")[2])]) for entry in config.add},
             "model": config.model or "bundled model",
             "model_checksum": explained.adapler.checksum,
             "reference_model_checksum": explained.reference.checksum if explained.reference else None,
@@ -242,18 +218,18 @@ def manifest_of(config: EvalConfig, split: Split, methods: Sequence[str], explai
     )
 
 
-def model_path(config: EvalConfig) -> str:
+def model_path(config: EvalConfig, split: Split) -> str:
     """Where the AdapLeR checkpoint is."""
-    if config.model is None and not DATASETS[config.dataset].has_sample:
+    if config.model is None and not split.info.has_sample:
         raise MissingError(
-            f"--model: no model for {config.dataset} comes with the package; train one with "
+            f"--model: no model for {split.info.name} comes with the package; train one with "
             f"'adapler-explain train --dataset {config.dataset}' and give its folder"
         )
-    return config.model or str(bundled(f"models/adapler-{config.dataset}"))
+    return config.model or str(bundled(f"models/adapler-{split.info.name}"))
 
 
 def default_folder(split: Split) -> Path:
     """``runs/<dataset>-<split>``, with ``-sample`` for the bundled sample and the number of documents of a part."""
-    sample = "-sample" if split.source != "release" else ""
+    sample = "-sample" if split.source == "bundled sample" else ""
     part = f"-{len(split.examples)}" if len(split.examples) < split.total else ""
     return Path("runs") / f"{split.info.name}-{split.name}{sample}{part}"

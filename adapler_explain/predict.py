@@ -65,7 +65,7 @@ class Probabilities:
         """Probabilities ``[classes]`` that ``classifier``, with removal or without, gives ``example``."""
         key = (id(classifier), prunes, example.id)
         if key not in self._known:
-            windows = classifier.windows(example.words)
+            windows = classifier.windows(example.words, example.query)
             self._known[key] = mean_probabilities(classifier, windows, prunes, self.batch_size)
         return self._known[key]
 
@@ -104,7 +104,7 @@ def predict(
     label = classifier.labels[int(probabilities.argmax())]
     wanted = example.label if explained.target == "gold" else label
     started = time.perf_counter()
-    windows = classifier.windows(example.words)
+    windows = classifier.windows(example.words, example.query)
     seed = int(np.random.default_rng([explained.seed, *example.id.encode()]).integers(2**32))
     pieces = explainer.explain(
         Request(classifier, windows, classifier.labels.index(wanted), seed, explained.batch_size)

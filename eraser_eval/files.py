@@ -59,6 +59,12 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def checksum(paths: Iterable[Path]) -> str:
     """The SHA-256 over the content of ``paths`` in the given order, as ``sha256:`` and 16 hexadecimal digits."""
     digest = hashlib.sha256()

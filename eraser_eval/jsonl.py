@@ -8,9 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from eraser_eval.errors import DataError, MissingError
-from eraser_eval.records import Document, Example, Prediction, Span
+from eraser_eval.records import Document, Erasure, Example, Prediction, Span
 
-PREDICTION_KEYS = {"annotation_id", "rationales", "classification", "classification_scores"}
+ERASED, KEPT = "comprehensiveness_classification_scores", "sufficiency_classification_scores"
+# Ours, beyond ERASER's format: the input without words, and shares of sentences instead of words.
+EMPTY, BY_WORDS, BY_SENTENCES = "empty_classification_scores", "thresholded_scores", "sentence_thresholded_scores"
+Annotators = dict[str, tuple[tuple[Span, ...], ...]]
+PREDICTION_KEYS = {
+    "annotation_id",
+    "rationales",
+    "classification",
+    "classification_scores",
+    ERASED,
+    KEPT,
+    EMPTY,
+    BY_WORDS,
+    BY_SENTENCES,
+}
 
 
 def scan_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
@@ -62,7 +76,7 @@ def document_of(docid: str, lines: list[str]) -> Document:
     Raises:
         ValueError: no word is left.
     """
-    sentences = (tuple(word for word in line.strip().split(" ") if word) for line in lines)
+    sentences = (tuple(filter(None, line.strip().split(" "))) for line in lines)
     return Document(docid, tuple(sentence for sentence in sentences if sentence))
 
 
@@ -101,6 +115,12 @@ class DocumentStore:
             self._documents[docid] = self._read(docid)
         return self._documents[docid]
 
+    def has(self, docid: str) -> bool:
+        """Whether there is a document called ``docid``."""
+        if self._texts is not None:
+            return docid in self._texts
+        return Path(docid).name == docid and (self.folder / "docs" / docid).is_file()
+
     def _read(self, docid: str) -> Document:
         if self._texts is not None:
             number, text = self._texts[docid]
@@ -124,6 +144,9 @@ def scan_examples(
 ) -> Iterator[tuple[int, Example | DataError]]:
     """The annotations of one split file with their line numbers, in file order: each, or what is wrong with it.
 
+    Beside the split files there may be ``annotators.jsonl``, ours: lines of ``annotation_id`` and ``annotators``, for
+    each person a list of spans in the form of an evidence group.
+
     Args:
         path: ``train.jsonl``, ``val.jsonl`` or ``test.jsonl``.
         documents: where the documents are.
@@ -133,12 +156,13 @@ def scan_examples(
         MissingError: no such file.
     """
     seen: dict[str, int] = {}
+    people = _annotators(path.parent / "annotators.jsonl")
     for number, row in scan_lines(path):
         if isinstance(row, DataError):
             yield number, row
             continue
         try:
-            example = _example_of(row, documents, number)
+            example = _example_of(row, documents, number, people)
         except DataError as error:
             yield number, error
         except KeyError as error:
@@ -175,14 +199,14 @@ def read_examples(path: Path, documents: DocumentStore, labels: tuple[str, ...] 
     return examples
 
 
-def _example_of(row: Mapping[str, Any], documents: DocumentStore, number: int) -> Example:
+def _example_of(row: Mapping[str, Any], documents: DocumentStore, number: int, people: Annotators) -> Example:
     identifier, label = row.get("annotation_id"), row.get("classification")
     if not isinstance(identifier, str) or not identifier:
         raise ValueError("'annotation_id' must be a string that is not empty")
     if not isinstance(label, str):
         raise ValueError("'classification' must be a string")
     groups = _evidence_of(row.get("evidences"))
-    docids = row.get("docids") or sorted({span.docid for group in groups for span in group}) or [identifier]
+    docids = row.get("docids") or _docids_of(identifier, groups, documents)
     if not isinstance(docids, list) or not all(isinstance(docid, str) for docid in docids):
         raise ValueError("'docids' must be a list of strings, or null")
     if len(set(docids)) < len(docids):
@@ -193,8 +217,37 @@ def _example_of(row: Mapping[str, Any], documents: DocumentStore, number: int) -
         label=label,
         evidence=groups,
         query=row.get("query") or "",
+        annotators=people.get(identifier, ()),
         line=number,
     )
+
+
+def _docids_of(identifier: str, groups: tuple[tuple[Span, ...], ...], documents: DocumentStore) -> list[str]:
+    """The documents of an annotation that does not list them."""
+    # e-SNLI: two documents. Evidence is in one of them or in both as the class decides, so that it may not decide.
+    pair = [f"{identifier}_premise", f"{identifier}_hypothesis"]
+    if all(documents.has(docid) for docid in pair):
+        return pair
+    marked = sorted({span.docid for group in groups for span in group})
+    # MultiRC: many annotations share a document, which the part of their id before the first colon names.
+    return marked or [identifier if documents.has(identifier) else identifier.split(":", 1)[0]]
+
+
+def _annotators(path: Path) -> Annotators:
+    """What each person marked, by annotation; nothing where there is no such file."""
+    found: Annotators = {}
+    for number, row in read_lines(path) if path.is_file() else ():
+        marks = row.get("annotators")
+        try:
+            if not isinstance(row.get("annotation_id"), str) or not isinstance(marks, list):
+                raise ValueError(
+                    "expected 'annotation_id' and 'annotators', a list with a list of spans for each person"
+                )
+            groups = [_evidence_of([spans]) for spans in marks]
+        except ValueError as error:
+            raise DataError(path, str(error), number) from None
+        found[row["annotation_id"]] = tuple(group[0] if group else () for group in groups)
+    return found
 
 
 def _evidence_of(groups: Any) -> tuple[tuple[Span, ...], ...]:
@@ -217,17 +270,27 @@ def _evidence_of(groups: Any) -> tuple[tuple[Span, ...], ...]:
 def prediction_row(prediction: Prediction) -> dict[str, Any]:
     """``prediction`` as an object of ERASER's prediction format; extra keys stand after the format's own."""
     rationales = []
-    for docid in dict.fromkeys([*prediction.scores, *(span.docid for span in prediction.spans)]):
-        hard = [{"start_token": s.start, "end_token": s.end} for s in prediction.spans if s.docid == docid]
-        entry: dict[str, Any] = {"docid": docid, "hard_rationale_predictions": hard}
+    spans = prediction.spans or ()
+    named = [*prediction.scores, *prediction.sentence_scores, *(span.docid for span in spans)]
+    for docid in dict.fromkeys(named):
+        entry: dict[str, Any] = {"docid": docid}
+        if prediction.spans is not None:
+            hard = [{"start_token": s.start, "end_token": s.end} for s in spans if s.docid == docid]
+            entry["hard_rationale_predictions"] = hard
         if docid in prediction.scores:
             entry["soft_rationale_predictions"] = list(prediction.scores[docid])
+        if docid in prediction.sentence_scores:
+            entry["soft_sentence_predictions"] = list(prediction.sentence_scores[docid])
         rationales.append(entry)
     row: dict[str, Any] = {"annotation_id": prediction.id, "rationales": rationales}
     if prediction.label is not None:
         row["classification"] = prediction.label
-    if prediction.probabilities:
-        row["classification_scores"] = dict(prediction.probabilities)
+    classes = {"classification_scores": prediction.probabilities}
+    classes |= {ERASED: prediction.erased, KEPT: prediction.kept, EMPTY: prediction.empty}
+    row |= {key: dict(values) for key, values in classes.items() if values}
+    for key, erasures in ((BY_WORDS, prediction.erasures), (BY_SENTENCES, prediction.sentence_erasures)):
+        if erasures:
+            row[key] = [{"threshold": e.fraction, ERASED: dict(e.erased), KEPT: dict(e.kept)} for e in erasures]
     return row | dict(prediction.extra)
 
 
@@ -239,24 +302,38 @@ def prediction_of(row: Mapping[str, Any]) -> Prediction:
     """
     try:
         rationales = row.get("rationales") or []
+        hard = [item for item in rationales if item.get("hard_rationale_predictions") is not None]
         return Prediction(
             id=row["annotation_id"],
             label=row.get("classification"),
             probabilities=row.get("classification_scores") or {},
-            scores={
-                item["docid"]: tuple(float(score) for score in item["soft_rationale_predictions"])
-                for item in rationales
-                if item.get("soft_rationale_predictions") is not None
-            },
-            spans=tuple(
-                Span(item["docid"], hard["start_token"], hard["end_token"])
-                for item in rationales
-                for hard in item.get("hard_rationale_predictions") or []
+            scores=_scores_of(rationales, "soft_rationale_predictions"),
+            spans=None
+            if rationales and not hard
+            else tuple(
+                Span(item["docid"], span["start_token"], span["end_token"])
+                for item in hard
+                for span in item["hard_rationale_predictions"]
             ),
+            sentence_scores=_scores_of(rationales, "soft_sentence_predictions"),
+            erased=row.get(ERASED) or {},
+            kept=row.get(KEPT) or {},
+            empty=row.get(EMPTY) or {},
+            erasures=_erasures_of(row.get(BY_WORDS)),
+            sentence_erasures=_erasures_of(row.get(BY_SENTENCES)),
             extra={key: value for key, value in row.items() if key not in PREDICTION_KEYS},
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not in ERASER's prediction format ({error!r})") from None
+
+
+def _scores_of(rationales: list[Mapping[str, Any]], key: str) -> dict[str, tuple[float, ...]]:
+    return {item["docid"]: tuple(map(float, item[key])) for item in rationales if item.get(key) is not None}
+
+
+def _erasures_of(entries: Any) -> tuple[Erasure, ...]:
+    made = (Erasure(float(entry["threshold"]), entry[ERASED], entry[KEPT]) for entry in entries or [])
+    return tuple(sorted(made, key=lambda erasure: erasure.fraction))
 
 
 def prediction_line(prediction: Prediction) -> str:

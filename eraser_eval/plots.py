@@ -52,8 +52,8 @@ def comparison(figures: Mapping[str, Any], titles: Mapping[str, str]) -> Figure:
 def _panel(panel: Axes, name: str, figures: Mapping[str, Any], methods: list[str]) -> None:
     metric = METRICS[name]
     for row, method in enumerate(methods):
-        estimate = figures["methods"][method][name]
-        if estimate["value"] is None:
+        estimate = figures["methods"][method].get(name)
+        if estimate is None or estimate["value"] is None:
             continue
         own = method == "adapler"
         below, above = estimate["value"] - estimate["low"], estimate["high"] - estimate["value"]

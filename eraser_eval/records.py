@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,11 @@ class Document:
     @cached_property
     def words(self) -> tuple[str, ...]:
         """The words in reading order; evidence offsets index this."""
-        return tuple(word for sentence in self.sentences for word in sentence)
+        return tuple(chain.from_iterable(self.sentences))
+
+    def __len__(self) -> int:
+        """How many words it has."""
+        return sum(map(len, self.sentences))
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,8 @@ class Example:
         documents: the documents that the annotation is about, in reading order.
         label: gold class.
         evidence: gold evidence groups; each group is a tuple of spans. Empty when people marked nothing.
-        query: the question, or ``""``.
+        query: what a model reads in front of the documents, or ``""``.
+        annotators: what each of several people marked, where that is known; each a tuple of spans, perhaps empty.
         line: where it stands in its file, from 1.
 
     Raises:
@@ -77,11 +83,12 @@ class Example:
     label: str
     evidence: tuple[tuple[Span, ...], ...] = ()
     query: str = ""
+    annotators: tuple[tuple[Span, ...], ...] = ()
     line: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        lengths = {document.docid: len(document.words) for document in self.documents}
-        for span in self.evidence_spans:
+        lengths = {document.docid: len(document) for document in self.documents}
+        for span in (*self.evidence_spans, *(span for spans in self.annotators for span in spans)):
             if span.docid not in lengths:
                 raise ValueError(f"evidence names document {span.docid!r}, which this annotation does not have")
             if span.end > lengths[span.docid]:
@@ -106,6 +113,24 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Erasure:
+    """Class probabilities when a share of the words (or sentences) is erased, and when it alone is kept.
+
+    Attributes:
+        fraction: the share, ERASER's ``threshold``.
+        erased, kept: class to probability.
+    """
+
+    fraction: float
+    erased: Mapping[str, float]
+    kept: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        _check_probabilities(self.erased, f"comprehensiveness_classification_scores at threshold {self.fraction:g}")
+        _check_probabilities(self.kept, f"sufficiency_classification_scores at threshold {self.fraction:g}")
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What a system says of one example, in ERASER's terms.
 
@@ -114,27 +139,52 @@ class Prediction:
         label: predicted class, or None when the file has none.
         probabilities: class to probability.
         scores: docid to one soft score a word, or empty.
-        spans: predicted hard rationale.
+        spans: predicted hard rationale, perhaps empty; None when the file has none.
         extra: keys beyond ERASER's format, kept as read.
+        sentence_scores: docid to one soft score a sentence, or empty.
+        erased: class to probability when the rationale is erased, or empty.
+        kept: the same when only the rationale is kept.
+        empty: the same for an input without words.
+        erasures: the same for shares of the words, in ascending order.
+        sentence_erasures: the same for shares of the sentences.
 
     Raises:
-        ValueError: a score is not finite, or the probabilities are negative or do not sum to 1 within 1e-3.
+        ValueError: a score is not finite, or probabilities are negative or do not sum to 1 within 1e-3.
     """
 
     id: str
     label: str | None = None
     probabilities: Mapping[str, float] = field(default_factory=dict)
     scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    spans: tuple[Span, ...] = ()
+    spans: tuple[Span, ...] | None = ()
     extra: Mapping[str, object] = field(default_factory=dict)
+    sentence_scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    erased: Mapping[str, float] = field(default_factory=dict)
+    kept: Mapping[str, float] = field(default_factory=dict)
+    empty: Mapping[str, float] = field(default_factory=dict)
+    erasures: tuple[Erasure, ...] = ()
+    sentence_erasures: tuple[Erasure, ...] = ()
 
     def __post_init__(self) -> None:
-        for docid, scores in self.scores.items():
-            if not all(math.isfinite(score) for score in scores):
+        for docid, scores in (*self.scores.items(), *self.sentence_scores.items()):
+            # A finite sum has finite terms; only an infinite one needs a look at each.
+            if not (math.isfinite(sum(scores)) or all(map(math.isfinite, scores))):
                 raise ValueError(f"a soft score of document {docid!r} is not a finite number")
-        values = list(self.probabilities.values())
-        if values and not (all(0 <= value <= 1 for value in values) and abs(sum(values) - 1) < 1e-3):
-            raise ValueError(f"classification_scores {values} are not probabilities that sum to 1")
+        _check_probabilities(self.probabilities, "classification_scores")
+        _check_probabilities(self.erased, "comprehensiveness_classification_scores")
+        _check_probabilities(self.kept, "sufficiency_classification_scores")
+        _check_probabilities(self.empty, "empty_classification_scores")
+
+    @property
+    def words_chosen(self) -> int:
+        """Words in the hard rationale; 0 without one. Its spans must not overlap."""
+        return sum(span.end - span.start for span in self.spans or ())
+
+
+def _check_probabilities(values: Mapping[str, float], name: str) -> None:
+    numbers = list(values.values())
+    if numbers and not (all(0 <= number <= 1 for number in numbers) and abs(sum(numbers) - 1) < 1e-3):
+        raise ValueError(f"{name} {numbers} are not probabilities that sum to 1")
 
 
 def mask_of(spans: Iterable[Span], documents: Sequence[Document]) -> BoolArray:
@@ -144,8 +194,8 @@ def mask_of(spans: Iterable[Span], documents: Sequence[Document]) -> BoolArray:
     >>> mask_of([Span("d", 1, 3)], [document]).tolist()
     [False, True, True]
     """
-    offsets = dict(zip((d.docid for d in documents), np.cumsum([0] + [len(d.words) for d in documents]), strict=False))
-    mask = np.zeros(sum(len(d.words) for d in documents), dtype=bool)
+    offsets = dict(zip((d.docid for d in documents), np.cumsum([0] + [len(d) for d in documents]), strict=False))
+    mask = np.zeros(sum(map(len, documents)), dtype=bool)
     for span in spans:
         start = offsets[span.docid]
         mask[start + span.start : start + span.end] = True
@@ -162,7 +212,7 @@ def spans_of(mask: BoolArray, documents: Sequence[Document]) -> tuple[Span, ...]
     spans: list[Span] = []
     begin = 0
     for document in documents:
-        end = begin + len(document.words)
+        end = begin + len(document)
         edges = np.flatnonzero(np.diff(np.concatenate(([0], mask[begin:end].astype(np.int8), [0]))))
         spans += [Span(document.docid, int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
         begin = end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -10,36 +10,39 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from eraser_eval import significance
 from eraser_eval.errors import printable
 from eraser_eval.metrics import METRICS
 
 Figures = Mapping[str, Any]
+SHOWN = {name: metric for name, metric in METRICS.items() if metric.shown}
 
 
 def table_rows(figures: Figures) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the comparison table: a row a method, a column a metric, ``value [low, high]`` in each cell.
 
-    A star marks a value whose paired 95 % interval to AdapLeR's own excludes zero.
+    A star marks a value whose difference to AdapLeR's own is significant.
     """
-    header = ["method", *(f"{m.title} {'↓' if m.lower_is_better else '↑'}" for m in METRICS.values()), "s / document"]
+    header = ["method", *(f"{m.title} {'↓' if m.lower_is_better else '↑'}" for m in SHOWN.values()), "s / document"]
     rows = []
     for method, values in figures["methods"].items():
         differences = values.get("difference_to_adapler", {})
-        cells = [_cell(values[name], differences.get(name)) for name in METRICS]
-        rows.append([method, *cells, f"{values['seconds_per_document']:.3f}"])
+        cells = [_cell(values.get(name), differences.get(name)) for name in SHOWN]
+        seconds = values["seconds_per_document"]
+        rows.append([_named(method, values, figures), *cells, "" if seconds is None else f"{seconds:.3f}"])
     chance = figures["chance"]
-    rows.append(["*chance*", *(f"{chance[n]:.3f}" if chance.get(n) is not None else "" for n in METRICS), ""])
+    rows.append(["*chance*", *(f"{chance[n]:.3f}" if chance.get(n) is not None else "" for n in SHOWN), ""])
     return header, rows
 
 
 def difference_rows(figures: Figures) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the paired differences: each method's figure minus AdapLeR's, ``value [low, high]``."""
-    header = ["method − adapler", *(metric.title for metric in METRICS.values())]
+    header = ["method − adapler", *(metric.title for metric in SHOWN.values())]
     rows = []
     for method, values in figures["methods"].items():
         if "difference_to_adapler" in values:
-            cells = [values["difference_to_adapler"][name] for name in METRICS]
-            rows.append([method, *(_signed(cell) for cell in cells)])
+            cells = [values["difference_to_adapler"].get(name) for name in SHOWN]
+            rows.append([_named(method, values, figures), *(_signed(cell) for cell in cells)])
     return header, rows
 
 
@@ -60,17 +63,37 @@ def notes(figures: Figures) -> list[str]:
         f"share of the pieces that each layer processes: {kept}.",
         f"Marked words: {figures['prevalence']:.3f} of a document on average. AdapLeR keeps "
         f"{figures['methods']['adapler']['words_per_document']:.0f} words of a document on average; "
-        "for FPR, token F1 and IOU F1 every method chooses as many in that document.",
-        "[95 % bootstrap interval over documents]. A star: the paired interval of the difference to adapler excludes "
-        "zero; intervals are not corrected for the number of comparisons.",
+        "for FPR, token F1 and IOU F1 every method of ours chooses as many in that document.",
+        "[95 % percentile bootstrap interval over documents; of a difference, paired]. A star: the difference to "
+        f"adapler is significant at {significance.LEVEL:g} (approximate randomisation, Holm over the methods).",
     ]
-    return lines + [f"{metric.title}: {metric.meaning}." for metric in METRICS.values()]
+    lines += verdict(figures)
+    if "human" in figures["methods"]:
+        lines.append("human: each annotator's words against those that at least half of the others marked.")
+    return lines + [f"{metric.title}: {metric.meaning}." for metric in SHOWN.values()]
+
+
+def verdict(figures: Figures) -> list[str]:
+    """The answer to the paper's claim, in a line: which methods' words hold more false positives than AdapLeR's."""
+    sides: dict[str, list[str]] = {"more": [], "fewer": [], "neither": []}
+    for method, values in figures["methods"].items():
+        row = values.get("difference_to_adapler", {}).get("fpr")
+        if row is not None and row["p_holm"] is not None:
+            side = "neither" if row["p_holm"] >= significance.LEVEL else "more" if row["value"] > 0 else "fewer"
+            sides[side].append(method)
+    parts = [
+        f"{', '.join(sides[side])} {text}"
+        for side, text in (("more", "have more"), ("fewer", "have fewer"), ("neither", "do not differ significantly"))
+        if sides[side]
+    ]
+    return [f"False positives at AdapLeR's number of words, beside AdapLeR: {'; '.join(parts)}."] if parts else []
 
 
 def markdown(figures: Figures) -> str:
-    """The comparison table, the paired differences and the notes as Markdown; names from files are escaped."""
+    """The comparison table, the paired differences, notes and signatures as Markdown; names from files are escaped."""
     tables = [_markdown_table(*table_rows(figures)), _markdown_table(*difference_rows(figures))]
-    return "\n".join([*tables, *(f"- {_escaped(note)}" for note in notes(figures))]) + "\n"
+    signatures = (f"- `{printable(figures['signatures'][name]).replace('`', '_')}`" for name in SHOWN)
+    return "\n".join([*tables, *(f"- {_escaped(note)}" for note in notes(figures)), *signatures]) + "\n"
 
 
 def terminal(figures: Figures) -> None:
@@ -84,8 +107,63 @@ def terminal(figures: Figures) -> None:
             table.add_row(*(escape(cell.replace(" [", "\n[")) for cell in row))
         if rows:
             console.print(table)
-    for note in notes(figures):
+    for note in (*notes(figures), *(figures["signatures"][name] for name in SHOWN)):
         console.print(printable(note), markup=False, soft_wrap=True)
+
+
+def score_rows(figures: Figures) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the figures of prediction files: a row a metric, a column a file, then chance.
+
+    A star marks a value whose difference to the first file's is significant.
+    """
+    methods, reference = figures["methods"], figures["reference"]
+    several = len({values["documents"] for values in methods.values()} | {figures["documents"]}) > 1
+    names = [f"{name} (n = {v['documents']})" if several else name for name, v in methods.items()]
+    header = ["metric", *names, "chance"]
+    rows = []
+    for metric in figures["signatures"]:
+        known = METRICS.get(metric)
+        title = f"{metric} {'↓' if known is not None and known.lower_is_better else '↑'}"
+        differences = [values.get(f"difference_to_{reference}", {}).get(metric) for values in methods.values()]
+        cells = [_cell(values.get(metric), d) for values, d in zip(methods.values(), differences, strict=True)]
+        level = figures["chance"].get(metric)
+        rows.append([title, *cells, "" if level is None else f"{level:.3f}"])
+    return header, rows
+
+
+def score_terminal(figures: Figures) -> None:
+    """Print the figures of prediction files, and the signature of each, to stdout."""
+    console = Console(highlight=False, width=max(Console().width, 160))
+    header, rows = score_rows(figures)
+    table = Table(box=box.SIMPLE)
+    for index, title in enumerate(header):
+        table.add_column(escape(title), justify="right" if index else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
+    lines = [
+        f"{figures['data']}, {figures['split']}: {figures['documents']} documents, "
+        f"{figures['prevalence']:.3f} of a document's words marked on average.",
+        f"[95 % interval over documents]. A star: the difference to {figures['reference']} is significant at "
+        f"{significance.LEVEL:g} (approximate randomisation, Holm over the files). Chance: as many random words.",
+    ]
+    for name, values in figures["methods"].items():
+        if "classification" in values:
+            row = values["classification"]
+            lines.append(f"{name}: accuracy {row['accuracy']:.3f}, macro F1 {row['macro_f1']:.3f}.")
+    for line in [*lines, *figures["signatures"].values()]:
+        console.print(printable(line), markup=False, soft_wrap=True)
+
+
+def catalogue_terminal(rows: Sequence[Mapping[str, str]]) -> None:
+    """Print the table of data sets to stdout."""
+    console = Console(highlight=False, width=max(Console().width, 160))
+    table = Table(box=box.SIMPLE)
+    for title in rows[0]:
+        table.add_column(title, justify="right" if title in ("classes", "train", "val", "test") else "left")
+    for row in rows:
+        table.add_row(*map(escape, row.values()))
+    console.print(table)
 
 
 def _markdown_table(header: list[str], rows: list[list[str]]) -> str:
@@ -99,16 +177,21 @@ def _escaped(text: str) -> str:
     return "".join(f"\\{c}" if c in "\\`*_<>|#" else c for c in printable(text))
 
 
-def _signed(estimate: Figures) -> str:
-    if estimate["value"] is None:
-        return "undefined"
+def _named(method: str, values: Figures, figures: Figures) -> str:
+    """The method, with its number of documents where it does not cover all."""
+    count = values["documents"]
+    return method if count == figures["documents"] else f"{method} (n = {count})"
+
+
+def _signed(estimate: Figures | None) -> str:
+    if estimate is None or estimate["value"] is None:
+        return ""
     return f"{estimate['value']:+.3f} [{estimate['low']:+.3f}, {estimate['high']:+.3f}]"
 
 
-def _cell(estimate: Figures, difference: Figures | None) -> str:
-    if estimate["value"] is None:
-        return "undefined"
-    apart = (
-        difference is not None and difference["low"] is not None and not difference["low"] <= 0 <= difference["high"]
-    )
+def _cell(estimate: Figures | None, difference: Figures | None) -> str:
+    if estimate is None or estimate["value"] is None:
+        return ""
+    p = None if difference is None else difference["p_holm"]
+    apart = p is not None and p < significance.LEVEL
     return f"{estimate['value']:.3f}{'*' if apart else ''} [{estimate['low']:.3f}, {estimate['high']:.3f}]"

@@ -3,92 +3,246 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
-from eraser_eval.bootstrap import Bootstrap
-from eraser_eval.metrics import METRICS
-from eraser_eval.metrics.plausibility import chance, statistics
+from eraser_eval import bootstrap, significance
+from eraser_eval.metrics import CUTOFF, METRICS, Metric, faithfulness, plausibility
+from eraser_eval.metrics.chance import chance_statistics
+from eraser_eval.metrics.corpus import Gold
 from eraser_eval.records import Example, Prediction
 
 REFERENCE = "adapler"
+FloatArray = NDArray[np.float64]
 
 
-def per_document(examples: Sequence[Example], predictions: Mapping[str, Sequence[Prediction]]) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Statistics:
+    """How intervals and tests are made.
+
+    Attributes:
+        reference: the method that the others are compared with.
+        seed: of the draws.
+        resamples: of the bootstrap and of the randomisation tests.
+        interval: ``percentile`` or ``bca``.
+        metrics: the table of metrics; those that nothing defines are left out of the figures.
+    """
+
+    reference: str = REFERENCE
+    seed: int = 0
+    resamples: int = bootstrap.RESAMPLES
+    interval: str = bootstrap.INTERVALS[0]
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
+
+
+def per_document(
+    examples: Sequence[Example],
+    predictions: Mapping[str, Sequence[Prediction]],
+    iou_thresholds: Sequence[float] = (),
+    cutoffs: Sequence[int] = (),
+) -> pd.DataFrame:
     """The statistics of every method on every example: one row for each pair, in the order of both.
 
     Columns: ``method``, ``annotation_id``, ``label`` and ``predicted`` (classes), ``seconds``, and those of
-    :func:`eraser_eval.metrics.plausibility.statistics`.
+    :func:`eraser_eval.metrics.plausibility.statistics` and :func:`eraser_eval.metrics.faithfulness.statistics`.
 
     Args:
         examples: with gold evidence.
-        predictions: method to its predictions, one for each example, in any order.
+        predictions: method to its predictions, in any order. A method may lack examples: then it has no row for them.
+        iou_thresholds, cutoffs: beside the usual ones.
 
     Raises:
-        ValueError: a method lacks an example, or a prediction does not fit its example.
+        ValueError: a prediction does not fit its example, or a method has none for any example.
     """
-    rows = []
+    whole = Gold.of(examples)
+    tables = []
     for method, made in predictions.items():
         by_id = {prediction.id: prediction for prediction in made}
-        for example in examples:
-            if example.id not in by_id:
-                raise ValueError(f"method {method!r} has no prediction for {example.id!r}")
-            prediction = by_id[example.id]
-            try:
-                row: dict[str, Any] = dict(statistics(example, prediction))
-            except ValueError as error:
-                raise ValueError(f"method {method!r}, {example.id!r}: {error}") from None
-            head = {
-                "method": method,
-                "annotation_id": example.id,
-                "label": example.label,
-                "predicted": prediction.label,
-            }
-            rows.append(head | {"seconds": prediction.extra.get("seconds")} | row)
-    return pd.DataFrame(rows)
+        covered = [example for example in examples if example.id in by_id]
+        if not covered:
+            raise ValueError(f"method {method!r} has no prediction for any example")
+        gold = whole if len(covered) == len(examples) else Gold.of(covered)
+        chosen = [by_id[example.id] for example in covered]
+        try:
+            columns = plausibility.statistics(gold, chosen, iou_thresholds, cutoffs) | faithfulness.statistics(chosen)
+        except ValueError as error:
+            raise ValueError(f"method {method!r}, {error}") from None
+        head = {
+            "method": method,
+            "annotation_id": [example.id for example in covered],
+            "label": [example.label for example in covered],
+            "predicted": [prediction.label for prediction in chosen],
+            "seconds": [prediction.extra.get("seconds") for prediction in chosen],
+        }
+        tables.append(pd.DataFrame(head | columns))
+    return pd.concat(tables, ignore_index=True)
 
 
-def summary(table: pd.DataFrame, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """Every metric of every method with its interval, and its paired difference to ``adapler``.
+def summary(
+    tables: pd.DataFrame | Sequence[pd.DataFrame], settings: Statistics | None = None
+) -> dict[str, dict[str, Any]]:
+    """Every metric of every method with its interval, and its paired difference to the reference method.
+
+    Several tables are several runs (seeds) of the same methods: values are means over runs, and the bootstrap draws
+    runs and, within them, documents (the same documents in every run).
 
     Args:
-        table: from :func:`per_document`.
-        seed: of the bootstrap.
+        tables: from :func:`per_document`.
+        settings: of intervals and tests.
 
     Returns:
-        method to metric to ``value``, ``low``, ``high``; beside them ``difference_to_adapler`` (metric to the same
-        three; not for ``adapler`` itself), ``words_per_document`` of the hard rationale and ``seconds_per_document``,
-        both means.
+        method to metric to ``value``, ``low``, ``high``; beside them ``difference_to_<reference>`` (metric to the
+        same three, ``p`` of a randomisation test, ``p_holm``, corrected for the number of methods, and
+        ``effect_size``; not for the reference itself), ``documents``, ``runs``, and the means
+        ``words_per_document`` of the hard rationale and ``seconds_per_document``.
+
+    Raises:
+        ValueError: the runs of a method do not cover the same documents.
     """
-    groups = {str(method): group for method, group in table.groupby("method", sort=False)}
-    bootstrap = Bootstrap(len(next(iter(groups.values()))), seed)
-    figures: dict[str, dict[str, Any]] = {}
-    for method, group in groups.items():
-        figures[method] = {
-            name: bootstrap.estimate(metric, group[list(metric.columns)].to_numpy(float)).as_dict()
-            for name, metric in METRICS.items()
-        }
-        if method != REFERENCE and REFERENCE in groups:
-            figures[method]["difference_to_adapler"] = {
-                name: bootstrap.difference(
-                    metric,
-                    group[list(metric.columns)].to_numpy(float),
-                    groups[REFERENCE][list(metric.columns)].to_numpy(float),
-                ).as_dict()
-                for name, metric in METRICS.items()
-            }
-        figures[method]["words_per_document"] = float(group["rationale_words"].mean())
-        figures[method]["seconds_per_document"] = float(group["seconds"].astype(float).mean())
+    settings = settings or Statistics()
+    runs = [tables] if isinstance(tables, pd.DataFrame) else list(tables)
+    metrics = {
+        name: metric
+        for name, metric in settings.metrics.items()
+        if all(column in runs[0] and runs[0][column].notna().any() for column in metric.columns)
+    }
+    methods = {
+        str(method): Method.of(
+            [run[run["method"] == method] for run in runs if (run["method"] == method).any()], metrics
+        )
+        for method in dict.fromkeys(method for run in runs for method in run["method"])
+    }
+    figures = {name: _own_figures(method, metrics, settings) for name, method in methods.items()}
+    reference = methods.get(settings.reference)
+    others = [name for name in methods if name != settings.reference]
+    if reference is not None:
+        found = {name: _differences(methods[name], reference, metrics, settings) for name in others}
+        for metric in metrics:
+            corrected = significance.holm([found[name][metric]["p"] for name in others])
+            for name, p in zip(others, corrected, strict=True):
+                found[name][metric]["p_holm"] = p
+        for name in others:
+            figures[name][f"difference_to_{settings.reference}"] = found[name]
     return figures
 
 
-def chance_levels(examples: Sequence[Example], budgets: Mapping[str, int]) -> dict[str, float | None]:
-    """What words drawn at random get, mean over the examples; ``budgets``: words of each rationale, by id."""
-    rows = pd.DataFrame([chance(example, budgets[example.id]) for example in examples])
-    return {str(name): None if np.isnan(value) else float(value) for name, value in rows.mean().items()}
+@dataclass(frozen=True)
+class Method:
+    """One method's statistics: ``columns`` is ``[runs, examples, columns]`` in the order of ``ids`` and ``names``."""
+
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    columns: FloatArray
+    means: Mapping[str, float | None]
+
+    @classmethod
+    def of(cls, tables: Sequence[pd.DataFrame], metrics: Mapping[str, Metric]) -> Method:
+        """The method of which ``tables`` are the runs."""
+        names = tuple(sorted({column for metric in metrics.values() for column in metric.columns}))
+        ids = tuple(tables[0]["annotation_id"])
+        ordered = [table.set_index("annotation_id") for table in tables]
+        if any(set(table.index) != set(ids) or len(table) != len(ids) for table in ordered):
+            raise ValueError(f"the runs of {tables[0]['method'].iloc[0]!r} do not cover the same documents")
+        columns = np.stack([table.loc[list(ids)].reindex(columns=names).to_numpy(float) for table in ordered])
+        means = {name: _mean([table[name] for table in tables]) for name in ("rationale_words", "seconds")}
+        return cls(ids, names, columns, means)
+
+    def restricted(self, ids: Sequence[str]) -> Method:
+        """The same with only the examples ``ids``, in their order."""
+        place = {identifier: number for number, identifier in enumerate(self.ids)}
+        return replace(self, ids=tuple(ids), columns=self.columns[:, [place[identifier] for identifier in ids]])
+
+    def of_metric(self, metric: Metric, columns: FloatArray) -> FloatArray:
+        """Those of ``columns`` (last axis as ``names``) that ``metric`` needs."""
+        chosen: FloatArray = columns[..., [self.names.index(column) for column in metric.columns]]
+        return chosen
+
+
+def _resampled(method: Method, metrics: Mapping[str, Metric], draws: bootstrap.Bootstrap) -> dict[str, FloatArray]:
+    """Metric to its values of all examples and of every resample, ``[1 + resamples]``, over drawn runs."""
+    runs, examples, width = method.columns.shape
+    flat = method.columns.transpose(1, 0, 2).reshape(examples, runs * width)
+    means = draws.means(flat).reshape(-1, runs, width)
+    generator = np.random.default_rng([draws.seed, 2])
+    chosen = generator.integers(runs, size=(len(means), runs))
+    chosen[0] = np.arange(runs)
+    values = {}
+    for name, metric in metrics.items():
+        each = metric.aggregate(tuple(np.moveaxis(method.of_metric(metric, means), -1, 0)))
+        values[name] = np.take_along_axis(each, chosen, axis=1).mean(axis=1)
+    return values
+
+
+def _jackknife(method: Method, metric: Metric) -> FloatArray:
+    found: FloatArray = np.mean(
+        [bootstrap.jackknife(method.of_metric(metric, run), metric) for run in method.columns], axis=0
+    )
+    return found
+
+
+def _own_figures(method: Method, metrics: Mapping[str, Metric], settings: Statistics) -> dict[str, Any]:
+    draws = bootstrap.Bootstrap(len(method.ids), settings.seed, settings.resamples, settings.interval)
+    values = _resampled(method, metrics, draws)
+    figures: dict[str, Any] = {
+        name: draws.estimate(values[name], _jackknife(method, metric)).as_dict() for name, metric in metrics.items()
+    }
+    return figures | {
+        "documents": len(method.ids),
+        "runs": len(method.columns),
+        "words_per_document": method.means["rationale_words"],
+        "seconds_per_document": method.means["seconds"],
+    }
+
+
+def _differences(
+    method: Method, reference: Method, metrics: Mapping[str, Metric], settings: Statistics
+) -> dict[str, dict[str, float | None]]:
+    """Method minus reference, on the documents that both cover."""
+    known = set(reference.ids)
+    common = [identifier for identifier in method.ids if identifier in known]
+    one, two = method.restricted(common), reference.restricted(common)
+    draws = bootstrap.Bootstrap(len(common), settings.seed, settings.resamples, settings.interval)
+    first, second = _resampled(one, metrics, draws), _resampled(two, metrics, draws)
+    pairs = {
+        name: (metric, one.of_metric(metric, one.columns.mean(0)), two.of_metric(metric, two.columns.mean(0)))
+        for name, metric in metrics.items()
+    }
+    p_values = significance.randomisation_test(pairs, settings.seed, settings.resamples)
+    return {
+        name: draws.estimate(first[name] - second[name], _jackknife(one, metric) - _jackknife(two, metric)).as_dict()
+        | {"p": p_values[name], "p_holm": None, "effect_size": significance.effect_size(*pairs[name])}
+        for name, metric in metrics.items()
+    }
+
+
+def chance_levels(
+    examples: Sequence[Example], budgets: Mapping[str, int], metrics: Mapping[str, Metric] = METRICS
+) -> dict[str, float | None]:
+    """What words drawn at random get for each metric that has a closed form, and ``auprc_of_constant``.
+
+    Args:
+        examples: with gold evidence.
+        budgets: words of each hard rationale, by example id.
+        metrics: the table of metrics.
+    """
+    gold = Gold.of(examples)
+    budget = np.array([budgets[example.id] for example in examples], dtype=float)
+    cutoffs = {int(name.removeprefix("f1_at_")) for name in metrics if name.removeprefix("f1_at_").isdigit()}
+    columns = chance_statistics(
+        gold.lengths.astype(float), gold.total(gold.mask), budget, tuple(sorted({CUTOFF, *cutoffs}))
+    )
+    levels = {
+        name: bootstrap.point(np.stack([columns[column] for column in metric.columns], axis=1), metric)[0]
+        for name, metric in metrics.items()
+        if all(column in columns for column in metric.columns)
+    }
+    levels["auprc_of_constant"] = bootstrap.point(columns["auprc_of_constant"][:, None], METRICS["auprc"])[0]
+    return {name: None if np.isnan(value) else float(value) for name, value in levels.items()}
 
 
 def classification(examples: Sequence[Example], predicted: Mapping[str, str | None]) -> dict[str, float]:
@@ -111,3 +265,8 @@ def efficiency(predictions: Sequence[Prediction]) -> dict[str, Any]:
         "flops_speedup": sum(e["flops_unpruned"] for e in extras) / sum(e["flops_pruned"] for e in extras),
         "kept_per_layer": [float(share) for share in kept / pieces],
     }
+
+
+def _mean(columns: Sequence[pd.Series[Any]]) -> float | None:
+    value = float(np.mean([column.astype(float).mean() for column in columns]))
+    return None if np.isnan(value) else value

@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from eraser_eval.errors import DataError
-from eraser_eval.jsonl import DocumentStore, scan_examples, scan_lines
+from eraser_eval.jsonl import BY_SENTENCES, BY_WORDS, EMPTY, ERASED, KEPT, DocumentStore, scan_examples, scan_lines
 from eraser_eval.records import Example
 
-PROBABILITIES = (
-    "classification_scores",
-    "comprehensiveness_classification_scores",
-    "sufficiency_classification_scores",
-)
-ALL_OR_NONE = ("classification", *PROBABILITIES, "thresholded_scores")
+PROBABILITIES = ("classification_scores", ERASED, KEPT, EMPTY)
+THRESHOLDED = (BY_WORDS, BY_SENTENCES)
+ALL_OR_NONE = ("classification", *PROBABILITIES, *THRESHOLDED)
 
 # What the official scorer lets pass and gives a figure for all the same.
-TOLERATED_OFFICIALLY = frozenset({"missing prediction", "unknown annotation", "odd span", "odd probabilities"})
+TOLERATED_OFFICIALLY = frozenset(
+    {"missing prediction", "unknown annotation", "odd span", "odd probabilities", "odd document"}
+)
+# What a file that covers a part of the split may lack.
+TOLERATED_IN_PART = frozenset({"missing prediction", "unknown annotation"})
 
 
 @dataclass(frozen=True)
@@ -62,39 +63,38 @@ def data_defects(path: Path, documents: DocumentStore, labels: tuple[str, ...] |
         yield Defect("annotation", f"{path}: has no annotations")
 
 
-def prediction_defects(path: Path, context: Context) -> Iterator[Defect]:
+def prediction_defects(path: Path, context: Context, rows: list[dict[str, Any]] | None = None) -> Iterator[Defect]:
     """The defects of a prediction file.
+
+    Args:
+        path: the file.
+        context: what it must fit.
+        rows: where to put the file's objects, so that a caller need not read them again.
 
     Raises:
         MissingError: no such file.
     """
     seen: dict[str, int] = {}
     present = dict.fromkeys(ALL_OR_NONE, 0)
-    thresholds: list[float] | None = None
+    thresholds: dict[str, list[float]] = {}
     for number, row in scan_lines(path):
         if isinstance(row, DataError):
             yield Defect("line", str(row))
             continue
+        if rows is not None:
+            rows.append(row)
         identifier = row.get("annotation_id")
         if not isinstance(identifier, str):
             yield Defect("line", f"{path}:{number}: 'annotation_id' must be a string; give the id of an annotation")
             continue
         where = f"{path}:{number}: {identifier!r}"
-        if identifier in seen:
-            yield Defect("duplicate", f"{where} stands already in line {seen[identifier]}; remove one")
-        elif identifier not in context.examples:
-            text = f"{where} is no annotation of this split; remove the line or choose another split"
-            yield Defect("unknown annotation", text)
+        for defect in _id_defects(identifier, seen, context):
+            yield Defect(defect.kind, f"{where} {defect.text}")
+        for defect in (*_row_defects(row, context), *_threshold_defects(row, thresholds)):
+            yield Defect(defect.kind, f"{where}: {defect.text}")
         seen.setdefault(identifier, number)
         for key in ALL_OR_NONE:
             present[key] += row.get(key) is not None
-        for defect in _row_defects(row, context):
-            yield Defect(defect.kind, f"{where}: {defect.text}")
-        own = _thresholds_of(row)
-        if own is not None and thresholds is not None and own != thresholds:
-            text = f"{where}: thresholds {own} differ from {thresholds} of lines before; give every line the same"
-            yield Defect("thresholds", text)
-        thresholds = own if thresholds is None else thresholds
     for missing in context.examples.keys() - seen.keys():
         yield Defect("missing prediction", f"{path}: no prediction for {missing!r}; add one")
     for key, count in present.items():
@@ -103,12 +103,30 @@ def prediction_defects(path: Path, context: Context) -> Iterator[Defect]:
             yield Defect("all or none", text)
 
 
+def _id_defects(identifier: str, seen: Mapping[str, int], context: Context) -> Iterator[Defect]:
+    if identifier in seen:
+        yield Defect("duplicate", f"stands already in line {seen[identifier]}; remove one")
+    elif identifier not in context.examples:
+        yield Defect("unknown annotation", "is no annotation of this split; remove the line or choose another split")
+
+
+def _threshold_defects(row: Mapping[str, Any], first: dict[str, list[float]]) -> Iterator[Defect]:
+    """Thresholds that are not those of the lines before; ``first`` remembers them."""
+    for key, own in _thresholds_of(row).items():
+        before = first.setdefault(key, own)
+        if own != before:
+            yield Defect("thresholds", f"{key!r} {own} differ from {before} of lines before; give every line the same")
+
+
 def _row_defects(row: Mapping[str, Any], context: Context) -> Iterator[Defect]:
     rationales = row.get("rationales")
     if not isinstance(rationales, list) or not all(isinstance(item, dict) for item in rationales):
         yield Defect("form", "'rationales' must be a list of objects")
         rationales = []
     docids = [item.get("docid") for item in rationales]
+    example = context.examples.get(row["annotation_id"])
+    if example is not None:
+        yield from _belonging_defects(rationales, docids, example)
     for item in rationales:
         yield from _rationale_defects(item, docids, context)
     label = row.get("classification")
@@ -116,15 +134,30 @@ def _row_defects(row: Mapping[str, Any], context: Context) -> Iterator[Defect]:
         yield Defect("classification", f"classification {label!r} is not one of {', '.join(context.labels)}")
     for key in PROBABILITIES:
         yield from _probability_defects(row.get(key), key, context.labels)
-    entries = row.get("thresholded_scores") or []
-    for entry in entries if isinstance(entries, list) else [entries]:
-        if not isinstance(entry, dict) or not _is_number(entry.get("threshold")):
-            yield Defect("thresholds", "'thresholded_scores' must be objects with a number 'threshold'")
-            continue
-        for key in PROBABILITIES[1:]:
-            if entry.get(key) is None:
-                yield Defect("thresholds", f"threshold {entry['threshold']} lacks {key!r}; add it")
-            yield from _probability_defects(entry.get(key), key, context.labels)
+    for name in THRESHOLDED:
+        entries = row.get(name) or []
+        for entry in entries if isinstance(entries, list) else [entries]:
+            if not isinstance(entry, dict) or not _is_number(entry.get("threshold")):
+                yield Defect("thresholds", f"{name!r} must be objects with a number 'threshold'")
+                continue
+            for key in (ERASED, KEPT):
+                if entry.get(key) is None:
+                    yield Defect("thresholds", f"threshold {entry['threshold']} lacks {key!r}; add it")
+                yield from _probability_defects(entry.get(key), key, context.labels)
+
+
+def _belonging_defects(rationales: list[Any], docids: list[Any], example: Example) -> Iterator[Defect]:
+    """Documents that are not the annotation's, and those of its documents that have no scores though others have."""
+    own = [document.docid for document in example.documents]
+    for docid in docids:
+        if isinstance(docid, str) and docid not in own:
+            text = f"document {docid!r} is none of the annotation's ({', '.join(own)}); remove it"
+            yield Defect("odd document", text)
+    for key in ("soft_rationale_predictions", "soft_sentence_predictions"):
+        scored = {item.get("docid") for item in rationales if item.get(key) is not None}
+        for docid in own:
+            if scored and docid not in scored:
+                yield Defect("odd document", f"{key!r} stands for other documents but not for {docid!r}; add it")
 
 
 def _rationale_defects(item: Mapping[str, Any], docids: list[Any], context: Context) -> Iterator[Defect]:
@@ -141,8 +174,8 @@ def _rationale_defects(item: Mapping[str, Any], docids: list[Any], context: Cont
         return
     if docids.count(docid) > 1:
         yield Defect("document", f"document {docid!r} stands {docids.count(docid)} times; give each once")
-    yield from _span_defects(item.get("hard_rationale_predictions"), docid, len(document.words))
-    yield from _score_defects(item, "soft_rationale_predictions", len(document.words), "words")
+    yield from _span_defects(item.get("hard_rationale_predictions"), docid, len(document))
+    yield from _score_defects(item, "soft_rationale_predictions", len(document), "words")
     yield from _score_defects(item, "soft_sentence_predictions", len(document.sentences), "sentences")
 
 
@@ -176,7 +209,7 @@ def _score_defects(item: Mapping[str, Any], key: str, size: int, unit: str) -> I
     scores, docid = item.get(key), item["docid"]
     if scores is None:
         return
-    if not isinstance(scores, list) or not all(_is_number(score) for score in scores):
+    if not isinstance(scores, list) or not _are_numbers(scores):
         yield Defect("scores", f"{key!r} of {docid!r} must be a list of finite numbers")
     elif len(scores) != size:
         yield Defect("scores", f"{key!r}: {len(scores)} scores for the {size} {unit} of {docid!r}; give one for each")
@@ -197,12 +230,21 @@ def _probability_defects(values: Any, key: str, labels: Sequence[str]) -> Iterat
         yield Defect("odd probabilities", text)
 
 
-def _thresholds_of(row: Mapping[str, Any]) -> list[float] | None:
-    entries = row.get("thresholded_scores")
-    if not isinstance(entries, list):
-        return None
-    values = [entry.get("threshold") for entry in entries if isinstance(entry, dict)]
-    return sorted(float(value) for value in values if value is not None and _is_number(value))
+def _thresholds_of(row: Mapping[str, Any]) -> dict[str, list[float]]:
+    found = {}
+    for name in THRESHOLDED:
+        entries = row.get(name)
+        if isinstance(entries, list):
+            values = [entry.get("threshold") for entry in entries if isinstance(entry, dict)]
+            found[name] = sorted(float(value) for value in values if value is not None and _is_number(value))
+    return found
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    """Whether all are finite numbers; a finite sum has finite terms, so that most lists need no look at each."""
+    if set(map(type, values)) <= {float, int} and math.isfinite(sum(values)):
+        return True
+    return all(map(_is_number, values))
 
 
 def _is_number(value: Any) -> bool:

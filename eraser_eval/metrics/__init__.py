@@ -1,11 +1,11 @@
 """The table of metrics of rationales. A metric is two small functions: statistics of each example, then an aggregate.
 
-Adding a metric is adding its statistics in :mod:`eraser_eval.metrics.plausibility` and a row in :data:`METRICS`.
+Adding a metric is adding its statistics in ``plausibility.py`` or ``faithfulness.py`` and a row here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +13,22 @@ from numpy.typing import NDArray
 
 Means = tuple[NDArray[np.float64], ...]
 
+IOU_THRESHOLD = 0.5
+CUTOFF = 10
+
 
 def first(means: Means) -> NDArray[np.float64]:
     """The mean itself: the aggregate of a metric that is a mean over examples."""
     return means[0]
+
+
+def ratio(means: Means) -> NDArray[np.float64]:
+    """The ratio of two means, which is that of the sums: pooled over examples; NaN where the second is 0.
+
+    >>> ratio((np.array([2.0]), np.array([8.0]))).tolist()
+    [0.25]
+    """
+    return np.divide(means[0], means[1], out=np.full_like(means[0], np.nan), where=means[1] > 0)
 
 
 def f1_of_means(means: Means) -> NDArray[np.float64]:
@@ -30,16 +42,30 @@ def f1_of_means(means: Means) -> NDArray[np.float64]:
     return np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
 
 
+def f1_of_counts(means: Means) -> NDArray[np.float64]:
+    """F1 of pooled hits, predicted and marked words; NaN where nothing was predicted and nothing marked.
+
+    >>> f1_of_counts((np.array([1.0]), np.array([2.0]), np.array([2.0]))).tolist()
+    [0.5]
+    """
+    hits, predicted, marked = means
+    return ratio((2 * hits, predicted + marked))
+
+
 @dataclass(frozen=True)
 class Metric:
     """A metric of rationales over a set of examples.
 
     Attributes:
         title: for tables and plots.
-        columns: the statistics of each example that it needs, see :func:`eraser_eval.metrics.plausibility.statistics`.
+        columns: the statistics of each example that it needs.
         aggregate: from the means of those columns over the examples where they are defined to the metric.
         lower_is_better: the direction.
         meaning: one line for people.
+        fixes: what its signature says: unit, budget, how examples are put together.
+        differs: how it differs from the official scorer's figure of that name; empty where it does not.
+        bounds: least and greatest value.
+        shown: whether it has a column in the comparison table of methods.
     """
 
     title: str
@@ -47,35 +73,106 @@ class Metric:
     aggregate: Callable[[Means], NDArray[np.float64]]
     lower_is_better: bool
     meaning: str
+    fixes: str
+    differs: str = ""
+    bounds: tuple[float, float] = (0.0, 1.0)
+    shown: bool = False
 
+
+def mean_metric(title: str, column: str, meaning: str, fixes: str, **more: object) -> Metric:
+    """A metric that is the mean of one column over the documents where it is defined; higher is better unless said."""
+    more = {"lower_is_better": False} | more
+    return Metric(title, (column,), first, meaning=meaning, fixes=f"{fixes}|over:documents", **more)  # type: ignore[arg-type]
+
+
+SAFE_IOU = (
+    "a gold span counts once however many predicted spans match it, empty spans are left out, and no prediction is 0 "
+    "(official: can pass 1; stops)"
+)
+SAFE_SOFT = (
+    "one ranking over all documents of an annotation, only where some words are marked and some are not "
+    "(official: one for each document; 1/2 where nothing is marked)"
+)
+FAITHFUL = "unit:document|class:predicted"
 
 METRICS: dict[str, Metric] = {
-    "fpr": Metric(
+    "fpr": mean_metric(
         "FPR",
-        ("fpr",),
-        first,
-        True,
+        "fpr",
         "share of the words people did not mark that are in the hard rationale; mean over documents",
+        "unit:word|budget:own",
+        lower_is_better=True,
+        shown=True,
     ),
-    "fpr_at_gold": Metric(
-        "FPR @gold", ("fpr_at_gold",), first, True, "the same for as many top-scored words as people marked"
+    "fpr_pooled": Metric(
+        "FPR pooled",
+        ("false_positives", "negatives"),
+        ratio,
+        True,
+        "the same over the words of all documents together",
+        "unit:word|budget:own|over:words",
     ),
-    "average_precision": Metric(
+    "fpr_at_gold": mean_metric(
+        "FPR @gold",
+        "fpr_at_gold",
+        "the same for as many top-scored words as people marked",
+        "unit:word|budget:gold",
+        lower_is_better=True,
+        shown=True,
+    ),
+    "average_precision": mean_metric(
         "AP",
-        ("average_precision",),
-        first,
-        False,
+        "average_precision",
         "average precision of the word scores; chance is that of a random order",
+        "unit:word|budget:none",
+        differs=SAFE_SOFT,
+        shown=True,
     ),
-    "auprc": Metric(
+    "auprc": mean_metric(
         "AUPRC (ERASER)",
-        ("auprc",),
-        first,
-        False,
+        "auprc",
         "trapezoidal area under the precision-recall curve, as ERASER computes it",
+        "unit:word|budget:none",
+        differs=SAFE_SOFT,
+        shown=True,
     ),
-    "token_f1": Metric(
-        "Token F1", ("token_f1",), first, False, "F1 of the words of the hard rationale; mean over documents"
+    "roc_auc": mean_metric(
+        "ROC AUC",
+        "roc_auc",
+        "probability that a marked word scores higher than one that is not",
+        "unit:word|budget:none",
+        differs=SAFE_SOFT,
+    ),
+    "token_f1": mean_metric(
+        "Token F1",
+        "token_f1",
+        "F1 of the words of the hard rationale; mean over documents",
+        "unit:word|budget:own",
+        differs="only documents with marked words (official: those with a predicted word count as 0)",
+        shown=True,
+    ),
+    "token_precision": mean_metric(
+        "Token P",
+        "token_precision",
+        "share of the rationale's words that people marked; 0 for an empty rationale",
+        "unit:word|budget:own",
+    ),
+    "token_recall": mean_metric(
+        "Token R", "token_recall", "share of the marked words that are in the rationale", "unit:word|budget:own"
+    ),
+    "token_f1_micro": Metric(
+        "Token F1 micro",
+        ("hits", "chosen", "marked"),
+        f1_of_counts,
+        False,
+        "F1 of the rationale's words of all documents together",
+        "unit:word|budget:own|over:words",
+    ),
+    "token_f1_at_gold": mean_metric(
+        "Token F1 @gold",
+        "token_f1_at_gold",
+        "F1 of as many top-scored words as people marked; precision and recall are then the same",
+        "unit:word|budget:gold",
     ),
     "iou_f1": Metric(
         "IOU F1",
@@ -83,5 +180,142 @@ METRICS: dict[str, Metric] = {
         f1_of_means,
         False,
         "F1 of the spans of the hard rationale that overlap a marked span with an IOU of at least 0.5",
+        "unit:span|budget:own|over:f1-of-mean-p-and-r",
+        differs=SAFE_IOU,
+        shown=True,
+    ),
+    "iou_f1_at_gold": Metric(
+        "IOU F1 @gold",
+        ("iou_precision_at_gold", "iou_recall_at_gold"),
+        f1_of_means,
+        False,
+        "the same for the runs of as many top-scored words as people marked",
+        "unit:span|budget:gold|over:f1-of-mean-p-and-r",
+        differs=SAFE_IOU,
+    ),
+    "coverage_head": mean_metric(
+        "Coverage head", "coverage_head", "token recall in the first third of the document", "unit:word|budget:own"
+    ),
+    "coverage_middle": mean_metric(
+        "Coverage middle", "coverage_middle", "token recall in the middle third", "unit:word|budget:own"
+    ),
+    "coverage_tail": mean_metric(
+        "Coverage tail", "coverage_tail", "token recall in the last third", "unit:word|budget:own"
+    ),
+    "sentence_average_precision": mean_metric(
+        "Sentence AP",
+        "sentence_average_precision",
+        "average precision of the sentence scores",
+        "unit:sentence|budget:none",
+        differs="a sentence is marked when one of its words is (official: by the sentence offsets of the evidence)",
+    ),
+    "sentence_auprc": mean_metric(
+        "Sentence AUPRC (ERASER)",
+        "sentence_auprc",
+        "trapezoidal area under the precision-recall curve of the sentence scores",
+        "unit:sentence|budget:none",
+        differs="as sentence_average_precision",
+    ),
+    "sentence_roc_auc": mean_metric(
+        "Sentence ROC AUC",
+        "sentence_roc_auc",
+        "probability that a marked sentence scores higher than one that is not",
+        "unit:sentence|budget:none",
+        differs="as sentence_average_precision",
     ),
 }
+
+
+def cutoff_metrics(cutoff: int) -> dict[str, Metric]:
+    """Precision, recall and F1 of the ``cutoff`` words with the highest scores."""
+    fixes = f"unit:word|budget:{cutoff}"
+    return {
+        f"precision_at_{cutoff}": mean_metric(
+            f"P @{cutoff}", f"precision_at_{cutoff}", f"share of the {cutoff} top-scored words that are marked", fixes
+        ),
+        f"recall_at_{cutoff}": mean_metric(
+            f"R @{cutoff}",
+            f"recall_at_{cutoff}",
+            f"share of the marked words among the {cutoff} top-scored ones",
+            fixes,
+        ),
+        f"f1_at_{cutoff}": mean_metric(
+            f"F1 @{cutoff}", f"f1_at_{cutoff}", f"F1 of the {cutoff} top-scored words", fixes
+        ),
+    }
+
+
+def iou_metric(threshold: float) -> dict[str, Metric]:
+    """IOU F1 at another threshold than 0.5."""
+    return {
+        f"iou_f1@{threshold:g}": Metric(
+            f"IOU F1 @{threshold:g}",
+            (f"iou_precision@{threshold:g}", f"iou_recall@{threshold:g}"),
+            f1_of_means,
+            False,
+            f"F1 of the spans of the hard rationale with an IOU of at least {threshold:g}",
+            "unit:span|budget:own|over:f1-of-mean-p-and-r",
+            differs=SAFE_IOU,
+        )
+    }
+
+
+def _faithfulness() -> dict[str, Metric]:
+    """Rows in pairs: what erasing the rationale does (more is better), what keeping it alone does (less is better)."""
+    rows: dict[str, Metric] = {}
+    both = {"comprehensiveness": "the rationale is erased", "sufficiency": "only the rationale is kept"}
+    for name, what in both.items():
+        less = name == "sufficiency"
+        short = name[:4].title()
+        for suffix, title, meaning, more in (
+            ("", "", f"fall of the predicted class's probability when {what}", {"bounds": (-1.0, 1.0)}),
+            ("_entropy", " entropy", f"fall of the entropy (nats) when {what}", {"bounds": (-np.inf, np.inf)}),
+            ("_kl", " KL", f"KL divergence (nats) from the first probabilities when {what}", {"bounds": (0.0, np.inf)}),
+            (
+                "_aopc",
+                " AOPC",
+                f"mean fall over the shares of words in the file when {what}",
+                {"bounds": (-1.0, 1.0)},
+            ),
+            (
+                "_aopc_sentences",
+                " AOPC, sentences",
+                f"mean fall over the shares of sentences in the file when {what}",
+                {"bounds": (-1.0, 1.0)},
+            ),
+            (
+                "_area",
+                " area",
+                f"area under the fall over the share of words, by its width, when {what}: every share weighs alike",
+                {"bounds": (-1.0, 1.0)},
+            ),
+        ):
+            rows[name + suffix] = mean_metric(
+                short + title, name + suffix, meaning, FAITHFUL, lower_is_better=less, **more
+            )
+    rows["normalised_comprehensiveness"] = mean_metric(
+        "Comp norm.",
+        "normalised_comprehensiveness",
+        "comprehensiveness (at least 0) over the fall when everything is erased, at most 1",
+        FAITHFUL,
+    )
+    rows["normalised_sufficiency"] = mean_metric(
+        "Suff norm.",
+        "normalised_sufficiency",
+        "share of the fall when everything is erased that keeping the rationale prevents",
+        FAITHFUL,
+    )
+    return rows
+
+
+METRICS |= cutoff_metrics(CUTOFF) | _faithfulness()
+
+
+def metrics_for(iou_thresholds: Sequence[float] = (), cutoffs: Sequence[int] = ()) -> dict[str, Metric]:
+    """:data:`METRICS` with rows for further IOU thresholds and cutoffs."""
+    table = dict(METRICS)
+    for threshold in iou_thresholds:
+        table |= iou_metric(threshold) if threshold != IOU_THRESHOLD else {}
+    for cutoff in cutoffs:
+        table |= cutoff_metrics(cutoff)
+    return table

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.stats import entropy
 from sklearn.metrics import accuracy_score, classification_report
 
+from eraser_eval.jsonl import ERASED, KEPT
 from eraser_eval.metrics.overlap import best_overlaps
 from eraser_eval.metrics.ranking import areas
 from eraser_eval.records import Document
@@ -28,7 +29,6 @@ Documents = Callable[[str], Document]
 
 IOU_THRESHOLDS = (0.5,)
 AOPC_THRESHOLDS = (0.01, 0.05, 0.1, 0.2, 0.5)
-ERASED, KEPT = "comprehensiveness_classification_scores", "sufficiency_classification_scores"
 
 
 def official_scores(
@@ -108,7 +108,7 @@ def soft_scores(
     truth = []
     for (identifier, docid), values in scores.items():
         document = documents(docid)
-        size = len(document.words) if unit == "token" else len(document.sentences)
+        size = len(document) if unit == "token" else len(document.sentences)
         if len(values) != size:
             raise ValueError(f"{identifier!r}: {len(values)} scores for the {size} {unit}s of {docid!r}")
         mask = np.zeros(size, dtype=bool)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-Keyed = Sequence[tuple[int, int, int]]
+Keyed = Sequence[tuple[int, int, int]] | IntArray
 
 
 def best_overlaps(predicted: Keyed, gold: Keyed) -> tuple[FloatArray, FloatArray]:

@@ -1,153 +1,163 @@
-"""Agreement of one rationale with the words that people marked: the statistics of one example.
+"""Agreement of rationales with the words that people marked: the statistics of each example.
 
-A statistic that is undefined for an example (no word marked, or every word marked) is NaN there, and the aggregates
-leave that example out.
+A statistic that is undefined for an example (no word marked, every word marked, nothing predicted of that kind) is NaN
+there, and the aggregates leave that example out. All functions take and give flat arrays, see ``corpus.py``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import NDArray
 
+from eraser_eval.metrics import CUTOFF, IOU_THRESHOLD
+from eraser_eval.metrics.corpus import FloatArray, Gold, IntArray, Made, runs
 from eraser_eval.metrics.overlap import best_overlaps
-from eraser_eval.metrics.ranking import Areas, areas
-from eraser_eval.rationale import top_words
-from eraser_eval.records import BoolArray, Example, Prediction, Span, mask_of
-
-IOU_THRESHOLD = 0.5
-COLUMNS = ("fpr", "fpr_at_gold", "average_precision", "auprc", "token_f1", "iou_precision", "iou_recall")
+from eraser_eval.metrics.ranking import Areas, areas, top_of_each
+from eraser_eval.records import BoolArray, Prediction
 
 
-def statistics(example: Example, prediction: Prediction) -> dict[str, float]:
-    """The statistics of one prediction, by column name, with the counts they were made of.
+def statistics(
+    gold: Gold,
+    predictions: Sequence[Prediction],
+    iou_thresholds: Sequence[float] = (),
+    cutoffs: Sequence[int] = (),
+) -> dict[str, FloatArray]:
+    """Every statistic by column name, each ``[examples]``.
+
+    Args:
+        gold: the examples.
+        predictions: one for each, in the same order.
+        iou_thresholds, cutoffs: beside the usual ones.
 
     Raises:
-        ValueError: a document has no scores, scores of another length, or a span beyond its end.
+        ValueError: a prediction does not fit its example; see :meth:`eraser_eval.metrics.corpus.Made.of`.
     """
-    _check(example, prediction)
-    gold = example.gold_mask
-    chosen = mask_of(prediction.spans, example.documents)
-    scores = np.concatenate([np.asarray(prediction.scores[document.docid]) for document in example.documents])
-    precision, recall = iou_precision_recall(example.evidence_spans, prediction.spans)
+    made = Made.of(gold, predictions)
+    columns = {"words": gold.lengths.astype(float), "gold_words": gold.total(gold.mask)}
+    hard = hard_statistics(gold, made.chosen) | _coverage(gold, made.chosen)
+    for threshold in (IOU_THRESHOLD, *iou_thresholds):
+        suffix = "" if threshold == IOU_THRESHOLD else f"@{threshold:g}"
+        precision, recall = iou_precision_recall(gold, made.spans, threshold)
+        hard |= {f"iou_precision{suffix}": precision, f"iou_recall{suffix}": recall}
+    columns |= {name: np.where(made.has_rationale, values, np.nan) for name, values in hard.items()}
+    soft = soft_statistics(gold, made.scores, sorted({CUTOFF, *cutoffs}))
+    columns |= {name: np.where(made.has_scores, values, np.nan) for name, values in soft.items()}
+    return columns | _sentence_statistics(gold, predictions)
+
+
+def hard_statistics(gold: Gold, chosen: BoolArray) -> dict[str, FloatArray]:
+    """Counts of the words of the hard rationales and what follows from them.
+
+    Args:
+        gold: the examples.
+        chosen: ``[words]``, the hard rationales.
+
+    ``fpr`` is FP / (FP + TN), undefined where every word is marked. ``token_f1`` and precision are 0 where nothing was
+    chosen; they and recall are undefined where nothing is marked.
+    """
+    marked, hits, count = gold.total(gold.mask), gold.total(gold.mask & chosen), gold.total(chosen)
+    negatives = gold.lengths - marked
+    some = marked > 0
     return {
-        "words": len(gold),
-        "gold_words": int(gold.sum()),
-        "rationale_words": int(chosen.sum()),
-        "fpr": false_positive_rate(gold, chosen),
-        "fpr_at_gold": false_positive_rate(gold, top_words(scores, int(gold.sum()))) if gold.any() else np.nan,
-        "average_precision": average_precision(gold, scores),
-        "auprc": auprc(gold, scores),
-        "token_f1": token_f1(gold, chosen),
-        "iou_precision": precision,
-        "iou_recall": recall,
+        "rationale_words": count,
+        "hits": hits,
+        "chosen": count,
+        "marked": marked,
+        "false_positives": count - hits,
+        "negatives": negatives,
+        "fpr": _ratio(count - hits, negatives),
+        "token_precision": np.where(some, np.nan_to_num(_ratio(hits, count)), np.nan),
+        "token_recall": _ratio(hits, marked),
+        "token_f1": np.where(some, _ratio(2 * hits, count + marked), np.nan),
     }
 
 
-def chance(example: Example, budget: int) -> dict[str, float]:
-    """What words drawn at random get on average, for a hard rationale of ``budget`` words; computed, not simulated.
+def soft_statistics(gold: Gold, scores: FloatArray, cutoffs: Sequence[int]) -> dict[str, FloatArray]:
+    """Areas under ranking curves, and figures of the highest-scoring words; of equal scores the earlier word first.
 
-    ``average_precision`` is that of a random order, (m−1)/(n−1) · (1 − H/n) + H/n with m of n words marked and H the
-    n-th harmonic number: a little above the share of marked words. ``auprc_of_constant`` is what ERASER's trapezoid
-    gives a constant score, (1 + share) / 2: not safe with ties.
+    The areas are undefined unless some words are marked and some are not, as are the figures for as many words as
+    people marked.
     """
-    gold = example.gold_mask
-    words, marked = len(gold), int(gold.sum())
-    share = marked / words
-    some = 0 < marked < words
-    return {
-        "fpr": budget / words if marked < words else np.nan,
-        "fpr_at_gold": share if some else np.nan,
-        "average_precision": _random_average_precision(words, marked) if some else np.nan,
-        "auprc_of_constant": (1 + share) / 2 if some else np.nan,
-        "token_f1": 2 * budget * share / (budget + marked) if marked else np.nan,
-    }
+    marked = gold.total(gold.mask)
+    both = (marked > 0) & (marked < gold.lengths)
+    columns = _area_columns(areas(gold.mask, scores, gold.lengths), both)
+    top = top_of_each(scores, gold.lengths, marked.astype(np.int64))
+    at_gold = hard_statistics(gold, top)
+    columns |= {"fpr_at_gold": np.where(marked > 0, at_gold["fpr"], np.nan), "token_f1_at_gold": at_gold["token_f1"]}
+    precision, recall = iou_precision_recall(gold, runs(gold, top), IOU_THRESHOLD)
+    columns |= {"iou_precision_at_gold": precision, "iou_recall_at_gold": recall}
+    for cutoff in cutoffs:
+        figures = hard_statistics(gold, top_of_each(scores, gold.lengths, np.full(len(marked), cutoff)))
+        columns |= {
+            f"precision_at_{cutoff}": figures["token_precision"],
+            f"recall_at_{cutoff}": figures["token_recall"],
+            f"f1_at_{cutoff}": figures["token_f1"],
+        }
+    return columns
 
 
-def _random_average_precision(words: int, marked: int) -> float:
-    harmonic = float((1 / np.arange(1, words + 1)).sum())
-    return (marked - 1) / (words - 1) * (1 - harmonic / words) + harmonic / words
-
-
-def false_positive_rate(gold: BoolArray, chosen: BoolArray) -> float:
-    """FP / (FP + TN): the share of unmarked words that were chosen; NaN when every word is marked.
-
-    >>> false_positive_rate(np.array([True, False, False]), np.array([True, True, False]))
-    0.5
-    """
-    negatives = int((~gold).sum())
-    return float((chosen & ~gold).sum() / negatives) if negatives else float("nan")
-
-
-def token_f1(gold: BoolArray, chosen: BoolArray) -> float:
-    """F1 of the chosen words; 0 when nothing was chosen, NaN when nothing is marked.
-
-    >>> token_f1(np.array([True, True, False]), np.array([True, False, False])).__round__(4)
-    0.6667
-    """
-    if not gold.any():
-        return float("nan")
-    return float(2 * (gold & chosen).sum() / (gold.sum() + chosen.sum()))
-
-
-def average_precision(gold: BoolArray, scores: NDArray[np.float64]) -> float:
-    """Average precision of the word scores, safe with ties; NaN unless some words are marked and some are not.
-
-    >>> average_precision(np.array([True, False, True]), np.array([0.9, 0.5, 0.1])).__round__(4)
-    0.8333
-    """
-    if gold.all() or not gold.any():
-        return float("nan")
-    return float(_areas(gold, scores).average_precision[0])
-
-
-def auprc(gold: BoolArray, scores: NDArray[np.float64]) -> float:
-    """The area under the precision–recall curve by trapezoids, as ERASER computes it; not safe with ties.
-
-    NaN unless some words are marked and some are not; the official scorer counts such a document too.
-
-    >>> auprc(np.array([True, False, False, False]), np.zeros(4))
-    0.625
-
-    Source: DeYoung et al. 2020, section 4.2 and the benchmark's scorer.
-    """
-    if gold.all() or not gold.any():
-        return float("nan")
-    return float(_areas(gold, scores).auprc[0])
-
-
-def iou_precision_recall(gold: tuple[Span, ...], predicted: tuple[Span, ...]) -> tuple[float, float]:
-    """Share of predicted spans, and share of gold spans, whose best partner has an IOU of at least 0.5.
+def iou_precision_recall(gold: Gold, spans: IntArray, threshold: float) -> tuple[FloatArray, FloatArray]:
+    """Share of predicted spans, and share of gold spans, whose best partner has an IOU of at least ``threshold``.
 
     The official scorer divides the number of matching predicted spans by the number of gold spans, so that two halves
     of one gold span count twice and recall can pass 1; here a gold span counts once. It also counts empty spans; here
-    they are left out. NaN both when nothing is marked; 0 both when nothing was predicted.
+    they are left out. Both undefined where nothing is marked; both 0 where nothing was predicted.
 
-    >>> iou_precision_recall((Span("d", 0, 4),), (Span("d", 0, 3), Span("d", 8, 9)))
-    (0.5, 1.0)
+    Source: DeYoung et al. 2020, section 4.1.
     """
-    gold, predicted = (tuple(span for span in spans if span.start < span.end) for spans in (gold, predicted))
-    if not gold:
-        return float("nan"), float("nan")
-    if not predicted:
-        return 0.0, 0.0
-    documents = {docid: number for number, docid in enumerate(sorted({span.docid for span in (*gold, *predicted)}))}
-    keyed = [[(documents[span.docid], span.start, span.end) for span in spans] for spans in (predicted, gold)]
-    best_of_predicted, best_of_gold = best_overlaps(*keyed)
-    return float((best_of_predicted >= IOU_THRESHOLD).mean()), float((best_of_gold >= IOU_THRESHOLD).mean())
+    shares = []
+    best = best_overlaps(spans, gold.spans)
+    for side, overlap in zip((spans, gold.spans), best, strict=True):
+        owner = gold.owners[side[:, 0]]
+        hits, count = (
+            np.bincount(owner, weights=weights, minlength=len(gold.lengths)).astype(np.float64)
+            for weights in (overlap >= threshold, np.ones(len(owner)))
+        )
+        shares.append(np.nan_to_num(_ratio(hits, count)))
+    some = np.bincount(gold.owners[gold.spans[:, 0]], minlength=len(gold.lengths)) > 0
+    return np.where(some, shares[0], np.nan), np.where(some, shares[1], np.nan)
 
 
-def _areas(gold: BoolArray, scores: NDArray[np.float64]) -> Areas:
-    return areas(gold, scores, np.array([len(gold)]))
+def _coverage(gold: Gold, chosen: BoolArray) -> dict[str, FloatArray]:
+    """Token recall within each third of the example's words; undefined in a third without marked words."""
+    place = np.arange(len(gold.mask)) - np.repeat(gold.starts, gold.lengths)
+    third = 3 * place // np.repeat(gold.lengths, gold.lengths)
+    return {
+        f"coverage_{name}": _ratio(
+            gold.total(gold.mask & chosen & (third == number)), gold.total(gold.mask & (third == number))
+        )
+        for number, name in enumerate(("head", "middle", "tail"))
+    }
 
 
-def _check(example: Example, prediction: Prediction) -> None:
-    for document in example.documents:
-        scores = prediction.scores.get(document.docid)
-        if scores is None:
-            raise ValueError(f"no soft_rationale_predictions for document {document.docid!r}")
-        if len(scores) != len(document.words):
-            raise ValueError(f"{len(scores)} scores for the {len(document.words)} words of document {document.docid!r}")
-    lengths = {document.docid: len(document.words) for document in example.documents}
-    for span in prediction.spans:
-        if span.end > lengths.get(span.docid, -1):
-            raise ValueError(f"rationale {span.start}:{span.end} is not within document {span.docid!r}")
+def _sentence_statistics(gold: Gold, predictions: Sequence[Prediction]) -> dict[str, FloatArray]:
+    """Areas of the sentence scores; nothing where no prediction has any."""
+    given = np.array([bool(prediction.sentence_scores) for prediction in predictions])
+    if not given.any():
+        return {}
+    marked, counts = gold.sentences()
+    flat: list[float] = []
+    for example, prediction, count in zip(gold.examples, predictions, counts, strict=True):
+        row = [score for d in example.documents for score in prediction.sentence_scores.get(d.docid, ())]
+        if prediction.sentence_scores and len(row) != count:
+            raise ValueError(f"{prediction.id!r}: {len(row)} sentence scores for {count} sentences")
+        flat += row or [0.0] * int(count)
+    some = np.add.reduceat(marked.astype(np.int64), np.concatenate(([0], np.cumsum(counts)[:-1])))
+    columns = _area_columns(areas(marked, np.array(flat), counts), given & (some > 0) & (some < counts))
+    return {f"sentence_{name}": values for name, values in columns.items()}
+
+
+def _area_columns(found: Areas, defined: BoolArray) -> dict[str, FloatArray]:
+    names = ("average_precision", "auprc", "roc_auc")
+    return {name: np.where(defined, getattr(found, name), np.nan) for name in names}
+
+
+def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
+    """``part / whole``, NaN where ``whole`` is 0.
+
+    >>> _ratio(np.array([1.0, 0.0]), np.array([2.0, 0.0])).tolist()
+    [0.5, nan]
+    """
+    found: FloatArray = np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+    return found

@@ -1,8 +1,9 @@
-"""Areas under ranking curves of many documents at once: one sort for all of them, no loop over documents."""
+"""Areas under ranking curves, and top words, of many documents at once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from eraser_eval.records import BoolArray
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+GROUP_WORDS = 200_000
+AREAS = ("auprc", "average_precision", "roc_auc")
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,19 @@ def areas(gold: BoolArray, scores: FloatArray, lengths: IntArray) -> Areas:
     >>> found.auprc.tolist(), found.average_precision.tolist(), found.roc_auc.round(4).tolist()
     ([0.25], [0.5], [0.6667])
     """
+    bounds = np.concatenate(([0], np.cumsum(lengths)))
+    # Groups of documents whose arrays stay in the processor's cache.
+    cuts = np.unique(np.append(np.searchsorted(bounds, np.arange(0, bounds[-1], GROUP_WORDS)), len(lengths)))
+    found = []
+    for a, b in pairwise(cuts):
+        words = slice(bounds[a], bounds[b])
+        found.append(_areas(gold[words], scores[words], lengths[a:b]))
+    return Areas(*(np.concatenate([getattr(part, name) for part in found]) for name in AREAS))
+
+
+def _areas(gold: BoolArray, scores: FloatArray, lengths: IntArray) -> Areas:
     document = np.repeat(np.arange(len(lengths)), lengths)
-    order = np.lexsort((-scores, document))
+    order = _descending(scores, lengths, stable=False)
     first = np.concatenate(([0], np.cumsum(lengths)[:-1]))
     hits = np.cumsum(gold[order], dtype=np.int64)
     hits -= np.repeat(hits[first] - gold[order][first], lengths)
@@ -68,6 +82,37 @@ def areas(gold: BoolArray, scores: FloatArray, lengths: IntArray) -> Areas:
         average_precision=np.where(both, np.add.reduceat(gain * precision, opening), np.nan),
         roc_auc=np.where(both, np.add.reduceat(roc, opening), np.nan),
     )
+
+
+def top_of_each(scores: FloatArray, lengths: IntArray, counts: IntArray) -> BoolArray:
+    """The words with the highest scores of each document, ``[words]``; of equal ones the earlier.
+
+    Args:
+        scores: ``[words]`` of documents that stand one after the other.
+        lengths: ``[documents]``, words of each.
+        counts: ``[documents]``, how many to take of each; all where there are fewer.
+
+    >>> top_of_each(np.array([0.1, 0.9, 0.9, 0.2]), np.array([3, 1]), np.array([1, 2])).tolist()
+    [False, True, False, True]
+    """
+    order = _descending(scores, lengths, stable=True)
+    rank = np.arange(len(scores)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    mask = np.zeros(len(scores), dtype=bool)
+    mask[order] = rank < np.repeat(counts, lengths)
+    return mask
+
+
+def _descending(scores: FloatArray, lengths: IntArray, stable: bool) -> IntArray:
+    """The places of the words from the highest to the lowest score, document after document."""
+    order = np.empty(len(scores), dtype=np.int64)
+    falling = -scores
+    begin = 0
+    for length in lengths.tolist():
+        end = begin + length
+        order[begin:end] = falling[begin:end].argsort(kind="stable" if stable else None)
+        order[begin:end] += begin
+        begin = end
+    return order
 
 
 def _shifted(values: FloatArray, opening: IntArray, start: float) -> FloatArray:

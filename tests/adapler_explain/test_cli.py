@@ -12,6 +12,8 @@ from conftest import annotation, write_dataset
 from typer.testing import CliRunner
 
 from adapler_explain import cli
+from eraser_eval.datasets import DATASETS
+from eraser_eval.errors import UsageError
 
 
 def run(*arguments: str, cwd: Path | None = None, code: str = "") -> subprocess.CompletedProcess[str]:
@@ -47,7 +49,7 @@ def test_table_names_the_source(tmp_path: Path, checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
-        (["eval", "--dataset", "films"], 2, "--dataset films: unknown data set; choose from movies"),
+        (["eval", "--dataset", "films"], 2, "--dataset films: no such data set or path; choose from movies"),
         (["eval", "--dataset", "movies", "--methods", "magic"], 2, "--methods magic: unknown"),
         (["eval", "--dataset", "movies", "--format", "xml"], 2, "--format xml"),
         (["eval", "--dataset", "movies", "--model", "./absent"], 3, "./absent: no model"),
@@ -99,12 +101,48 @@ def test_score_takes_the_official_options_and_writes_the_official_file(scored: t
     theirs = ["score", "--data_dir", str(folder), *options, "--iou_thresholds", "0.1", "0.5"]
     out = tmp_path / "scores.json"
     results = [
-        CliRunner().invoke(cli.app, cli.spread([*arguments, "--score_file", str(out)])) for arguments in (ours, theirs)
+        CliRunner().invoke(cli.app, cli.spread([*arguments, "--official", "--score_file", str(out)]))
+        for arguments in (ours, theirs)
     ]
     assert results[0].output == results[1].output == out.read_text()
     scores = json.loads(out.read_text())
     assert [row["threshold"] for row in scores["iou_scores"]] == [0.1, 0.5]
     assert scores["token_prf"]["instance_micro"] == {"p": 1.0, "r": 0.5, "f1": pytest.approx(2 / 3)}
+
+
+def test_score_prints_a_table_with_signatures_or_json(scored: tuple, tmp_path: Path) -> None:
+    options, folder = scored
+    arguments = ["score", "--data-dir", str(folder), *options, "--resamples", "100"]
+    table = CliRunner().invoke(cli.app, [*arguments, "--interval", "bca"]).output
+    assert "token_f1 ↑" in table and "fpr|unit:word|budget:own|over:documents|data:movies/test@sha256:" in table
+    asked = [*arguments, "--format", "json", "--top-words", "2", "3", "--score-file", str(tmp_path / "s.json")]
+    text = CliRunner().invoke(cli.app, cli.spread(asked)).output
+    assert text == (tmp_path / "s.json").read_text()
+    assert json.loads(text)["methods"]["predictions"]["token_f1"]["value"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--format", "xml"], "--format xml: choose table or json"),
+        (["--interval", "wide"], "--interval wide: choose percentile or bca"),
+        (["--official", "--results", "x.jsonl"], "--official: scores one file at a time"),
+    ],
+)
+def test_score_refuses(scored: tuple, more: list[str], message: str) -> None:
+    options, folder = scored
+    result = CliRunner().invoke(cli.app, ["score", "--data-dir", str(folder), *options, *more])
+    assert isinstance(result.exception, UsageError) and message in str(result.exception)
+
+
+def test_data_list_and_verify(data_root: Path) -> None:
+    listed = CliRunner().invoke(cli.app, ["data", "list", "--data-root", str(data_root)], env={"COLUMNS": "250"}).output
+    assert all(name in listed for name in DATASETS) and str(data_root / "movies") in listed
+    assert CliRunner().invoke(cli.app, ["data", "verify", "movies"]).output == "no defects\n"
+    result = CliRunner().invoke(cli.app, ["data", "verify", "movies", "--data-root", str(data_root)])
+    assert result.exit_code == 4
+    assert "test.jsonl: has 4 annotations, not 199" in result.output
+    assert "train.jsonl: is not the file whose SHA-256 is known" in result.output
 
 
 def test_validate_lists_defects_and_exits_with_four(scored: tuple) -> None:

@@ -14,7 +14,8 @@ from conftest import annotation, tiny_model, write_dataset
 import adapler_explain.evaluate as evaluation
 from adapler_explain.evaluate import EvalConfig, evaluate
 from adapler_explain.explainers import EXPLAINERS
-from eraser_eval.datasets import load
+from eraser_eval import human, report
+from eraser_eval.datasets import from_rows, load
 from eraser_eval.errors import DataError, MissingError, UsageError
 from eraser_eval.jsonl import read_predictions
 from eraser_eval.metrics import METRICS
@@ -42,7 +43,8 @@ def test_everything_promised_is_written(config: EvalConfig) -> None:
     assert json.loads((folder / "metrics.json").read_text()) == figures
     assert list(figures["methods"]) == default
     for values in figures["methods"].values():
-        assert values.keys() >= METRICS.keys() | {"seconds_per_document"}
+        assert values.keys() >= report.SHOWN.keys() | {"seconds_per_document", "fpr_pooled", "precision_at_10"}
+    assert figures["signatures"].keys() == METRICS.keys() & figures["methods"]["adapler"].keys()
     assert {
         "dataset",
         "source",
@@ -242,3 +244,75 @@ def test_files_say_what_was_explained(config: EvalConfig) -> None:
     made = read_predictions(folder / "predictions" / "random.jsonl")[0]
     assert made.extra["data"] == "movies, test, release" and made.extra["model"] == figures["model_checksum"]
     assert set(pd.read_csv(folder / "per_document.csv")["data"]) == {"movies, test, release"}
+
+
+def test_people_and_other_systems_are_further_rows(config: EvalConfig, data_root: Path, tmp_path: Path) -> None:
+    first = {"docid": "a.txt", "hard_rationale_predictions": [{"start_token": 3, "end_token": 4}]}
+    other = tmp_path / "other.jsonl"
+    rows = [{"annotation_id": "a.txt", "rationales": [first]}, {"annotation_id": "elsewhere", "rationales": []}]
+    other.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    marks = [[{"docid": "d.txt", "start_token": 0, "end_token": end}] for end in (2, 3)]
+    annotators = {"annotation_id": "d.txt", "annotators": marks}
+    (data_root / "movies" / "annotators.jsonl").write_text(json.dumps(annotators) + "\n")
+    folder, figures = evaluate(replace(config, methods=("random",), add=(f"other={other}",)))
+    assert list(figures["methods"]) == ["adapler", "random", "other", human.METHOD]
+    added, people = figures["methods"]["other"], figures["methods"][human.METHOD]
+    # One of three marked words, and no other.
+    assert (added["documents"], added["token_f1"]["value"], added["fpr"]["value"]) == (1, pytest.approx(1 / 2), 0)
+    # Two of three words against three, and three against two.
+    assert (people["documents"], people["token_f1"]["value"]) == (1, pytest.approx(4 / 5))
+    assert added["difference_to_adapler"]["token_f1"]["value"] is not None
+    table = (folder / "table.md").read_text()
+    assert "| other (n = 1) |" in table and "| human (n = 1) |" in table
+
+
+@pytest.mark.parametrize(
+    ("entry", "error", "message"),
+    [
+        ("other", UsageError, "write NAME=FILE"),
+        ("a|b=x", UsageError, "write NAME=FILE"),
+        ("random=x", UsageError, "'random' is taken"),
+        ("other=absent.jsonl", MissingError, "no such file"),
+    ],
+)
+def test_rows_that_cannot_be_added(config: EvalConfig, entry: str, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        evaluate(replace(config, methods=("random",), add=(entry,)))
+    assert not Path(config.output_dir).exists()
+
+
+def test_rows_in_memory_and_a_file_of_ones_own_give_the_same(config: EvalConfig, tmp_path: Path) -> None:
+    rows = [
+        {"text": "the good film", "label": "POS", "rationale": [0, 1, 0]},
+        {"text": "bad film .\nvery bad", "label": "NEG", "rationale": [1, 0, 0, 0, 1]},
+    ]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = replace(config, data_root=None, methods=("saliency",))
+    _, one = evaluate(replace(config, output_dir=str(tmp_path / "one")), from_rows(rows, "mine"))
+    _, two = evaluate(replace(config, dataset=str(path), output_dir=str(tmp_path / "two")))
+    for figures in (one, two):
+        for values in figures["methods"].values():
+            del values["seconds_per_document"]
+    assert one["methods"] == two["methods"]
+    assert (one["source"], two["source"], two["dataset"]) == ("own rows", "own files", "mine")
+
+
+def test_queries_are_read_and_never_scored(config: EvalConfig, tmp_path: Path) -> None:
+    """Two annotations of one document, MultiRC's way: the query changes what is read, scores are the document's."""
+    folder = tmp_path / "questions"
+    write_dataset(folder, {"doc": "the film was good . the end was bad"}, {})
+    folder = (folder / "movies").rename(tmp_path / "multi")
+    rows = []
+    for number, query in enumerate(("good ?", "bad bad bad ?")):
+        evidence = [[{"docid": "doc", "start_token": number, "end_token": number + 1}]]
+        name = f"doc:{number}"
+        rows.append({"annotation_id": name, "classification": ("NEG", "POS")[number], "query": query, "docids": None})
+        rows[-1]["evidences"] = evidence if number else []
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = replace(config, dataset=str(folder), data_root=None, methods=("saliency", "attention-rollout"))
+    run, _ = evaluate(config)
+    for method in ("adapler", "saliency", "attention-rollout"):
+        one, two = read_predictions(run / "predictions" / f"{method}.jsonl")
+        assert {docid: len(row) for docid, row in one.scores.items()} == {"doc": 9}
+        assert one.probabilities != two.probabilities and one.scores != two.scores

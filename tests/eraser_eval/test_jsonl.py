@@ -119,4 +119,5 @@ def test_a_published_prediction_file_is_read(release: Path) -> None:
     predictions = read_predictions(path)
     assert len(predictions) == 1922
     assert all(prediction.label and prediction.scores for prediction in predictions)
-    assert "thresholded_scores" in predictions[0].extra
+    assert [erasure.fraction for erasure in predictions[0].erasures] == [0.5]
+    assert predictions[0].erased.keys() == predictions[0].erasures[0].kept.keys() == {"toxic", "non-toxic"}

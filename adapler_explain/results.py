@@ -1,0 +1,91 @@
+"""What a run of ``eval`` found, and its files: ``metrics.json``, ``table.md``, ``per_document.csv``, the figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from adapler_explain.explainers import EXPLAINERS
+from eraser_eval import bootstrap, human, plots, report, score, significance
+from eraser_eval.datasets import Split
+from eraser_eval.files import replacing, write_json, write_text
+from eraser_eval.metrics import METRICS
+from eraser_eval.records import Prediction
+from eraser_eval.signature import package_version, signatures
+
+
+def figures_of(
+    split: Split,
+    predictions: Mapping[str, Sequence[Prediction]],
+    added: Mapping[str, Sequence[Prediction]],
+    manifest: Mapping[str, Any],
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The content of ``metrics.json``, and the statistics of each document behind it."""
+    examples, own = split.examples, predictions["adapler"]
+    budgets = {p.id: p.words_chosen for p in own}
+    unpruned: dict[str, Any] = {p.id: p.extra["unpruned_classification"] for p in own}
+    classification = {
+        "pruned": score.classification(examples, {p.id: p.label for p in own}),
+        "unpruned": score.classification(examples, unpruned),
+    }
+    reference = next((made for made in predictions.values() if made[0].extra["explains"] == "reference"), None)
+    if reference is not None:
+        classification["reference"] = score.classification(examples, {p.id: p.label for p in reference})
+    table = pd.concat([score.per_document(examples, {**predictions, **added}), human.leave_one_out(examples)])
+    figures = score.summary(table, score.Statistics(seed=manifest["seed"]))
+    for method in figures:
+        made = predictions.get(method)
+        figures[method]["explains"] = made[0].extra["explains"] if made else "nothing: predictions from elsewhere"
+    facts = {
+        "data": f"{split.info.name}/{split.name}/{split.source}@{split.checksum}",
+        "n": len(examples),
+        "own": "adapler's words of each document",
+        "words": "largest of a word's pieces",
+        "class": manifest["target"],
+        "adapler": manifest["model_checksum"],
+        "explained": manifest["reference_model_checksum"] or "adapler without removal",
+        "interval": f"95% percentile bootstrap over documents, {bootstrap.RESAMPLES}",
+        "test": f"approximate randomisation, {significance.PERMUTATIONS}, Holm over methods",
+        "seed": manifest["seed"],
+        "version": package_version(),
+    }
+    content = {
+        "dataset": split.info.name,
+        "title": split.info.title,
+        "source": split.source,
+        "split": split.name,
+        "documents": len(examples),
+        "documents_in_split": split.total,
+        "data_checksum": split.checksum,
+        "model": manifest["model"],
+        "model_checksum": manifest["model_checksum"],
+        "reference_model": manifest["reference_model"],
+        "reference_model_checksum": manifest["reference_model_checksum"],
+        "explained": f"{manifest['reference_model']} ({manifest['reference_model_checksum']})"
+        if manifest["reference_model"]
+        else "the same weights with removal switched off",
+        "target": manifest["target"],
+        "layer": manifest["layer"],
+        "prevalence": float(np.mean([example.gold_mask.mean() for example in examples])),
+        "classification": classification,
+        "efficiency": score.efficiency(own),
+        "chance": score.chance_levels(examples, budgets),
+        "methods": figures,
+        "signatures": signatures([name for name in METRICS if name in figures["adapler"]], facts),
+    }
+    return content, table
+
+
+def write_results(folder: Path, split: Split, table: pd.DataFrame, figures: Mapping[str, Any]) -> None:
+    """Write the table, the statistics of each document, the figure and, last, ``metrics.json``."""
+    table.insert(0, "data", f"{split.info.name}, {split.name}, {split.source}")
+    with replacing(folder / "per_document.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    write_text(folder / "table.md", report.markdown(figures))
+    titles = {method: explainer.title for method, explainer in EXPLAINERS.items()}
+    plots.save(plots.comparison(figures, titles), folder / "comparison")
+    write_json(folder / "metrics.json", figures)

@@ -186,7 +186,8 @@ def added_predictions(add: Sequence[str], split: Split) -> dict[str, list[Predic
         name, sign, path = entry.partition("=")
         if not (sign and path and fullmatch(r"[\w.()-]+", name)):
             raise UsageError(f"--add {entry}: write NAME=FILE, with a name of letters, digits and . - _ ( )")
-        if name in EXPLAINERS or name in added or name == human.METHOD:
+        people = name == human.METHOD and any(len(example.annotators) > 1 for example in split.examples)
+        if name in EXPLAINERS or name in added or people:
             raise UsageError(f"--add {entry}: the name {name!r} is taken; choose another")
         added[name] = [prediction for prediction in read_predictions(Path(path)) if prediction.id in wanted]
         if not added[name]:

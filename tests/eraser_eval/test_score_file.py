@@ -97,7 +97,6 @@ def test_people_stand_beside_the_files(folder: Path, tmp_path: Path) -> None:
         (good("b", classification_scores={"NEG": 0.5, "POS": 0.6}), "do not sum to 1|not probabilities that sum to 1"),
         (spans("b", (2, 1)), "span 2:1 of 'b' is reversed"),
         (spans("b", (1, 1)), "span 1:1 of 'b' is empty"),
-        (good("b", rationales=[]), "no rationale|stands for"),
         (good("b", rationales=good("a")["rationales"]), "document 'a' is none of the annotation's"),
         (good("b", empty_classification_scores=HALF), "stands in 1 of 2 lines"),
     ],
@@ -106,12 +105,14 @@ def test_what_the_official_program_lets_pass_is_refused(
     folder: Path, tmp_path: Path, row: dict[str, Any], message: str
 ) -> None:
     path = write(tmp_path / "p.jsonl", good(), row)
-    if row.get("rationales") == []:
-        figures = scored(folder, path)
-        assert figures["methods"]["p"]["average_precision"]["value"] is not None
-        return
     with pytest.raises(DataError, match=message):
         scored(folder, path)
+
+
+def test_an_empty_rationale_is_a_rationale_and_no_scores_are_no_scores(folder: Path, tmp_path: Path) -> None:
+    figures = scored(folder, write(tmp_path / "p.jsonl", good(), good("b", rationales=[])))
+    assert figures["methods"]["p"]["token_recall"]["value"] == pytest.approx((1 + 0) / 2)
+    assert figures["methods"]["p"]["average_precision"]["value"] == pytest.approx(1 / 2)  # of the first alone, a tie
 
 
 @pytest.mark.parametrize(

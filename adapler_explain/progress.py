@@ -25,12 +25,12 @@ class Progress:
 
     Args:
         title: what is going on.
-        total: units of work.
+        total: units of work; None where nobody knows.
         unit: their name, plural.
         done: units that an earlier run has done.
     """
 
-    def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
+    def __init__(self, title: str, total: int | None, unit: str, done: int = 0) -> None:
         self.title, self.total, self.unit = title, total, unit
         self.done = done
         self._fresh = 0
@@ -67,8 +67,9 @@ class Progress:
         self._bar.update(self._task, advance=units, rate=text)
         if self._bar.disable and now - self._spoke >= 60:
             self._spoke = now
-            left = (self.total - self.done) / rate
-            print(f"{self.title}: {self.done}/{self.total}, {text}, {left:.0f} s left", file=sys.stderr, flush=True)
+            left = "" if self.total is None else f", {(self.total - self.done) / rate:.0f} s left"
+            count = f"{self.done}" if self.total is None else f"{self.done}/{self.total}"
+            print(f"{self.title}: {count}, {text}{left}", file=sys.stderr, flush=True)
 
 
 @contextmanager

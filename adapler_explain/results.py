@@ -36,9 +36,12 @@ def figures_of(
     if reference is not None:
         classification["reference"] = score.classification(examples, {p.id: p.label for p in reference})
     table = pd.concat([score.per_document(examples, {**predictions, **added}), human.leave_one_out(examples)])
-    figures = score.summary(table, score.Statistics(seed=manifest["seed"]))
+    # An own row of people has other gold; people's predictions from a file have the table's.
+    apart = (human.METHOD,) if human.METHOD not in added else ()
+    figures = score.summary(table, score.Statistics(seed=manifest["seed"], apart=apart))
     for method in figures:
         made = predictions.get(method)
+        figures[method]["budget"] = "adapler" if made else "own"
         figures[method]["explains"] = made[0].extra["explains"] if made else "nothing: predictions from elsewhere"
     facts = {
         "data": f"{split.info.name}/{split.name}/{split.source}@{split.checksum}",

@@ -38,7 +38,7 @@ def scan_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | DataError]]:
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             if raw.strip():
-                yield number, _object_of(path, number, raw)
+                yield number, parse_line(path, number, raw)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -54,7 +54,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
-def _object_of(path: Path, number: int, raw: bytes) -> dict[str, Any] | DataError:
+def parse_line(path: Path, number: int, raw: bytes) -> dict[str, Any] | DataError:
+    """The JSON object in line ``number`` of ``path``, or what is wrong with it."""
     try:
         row = json.loads(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -63,6 +64,8 @@ def _object_of(path: Path, number: int, raw: bytes) -> dict[str, Any] | DataErro
         return DataError(path, f"not valid JSON ({error.msg} at column {error.colno}); mend or remove the line", number)
     except RecursionError:
         return DataError(path, "JSON nested too deeply; mend or remove the line", number)
+    except ValueError:
+        return DataError(path, "not JSON that can be read (a number of thousands of digits); mend the line", number)
     if not isinstance(row, dict):
         return DataError(path, f"expected a JSON object, found {type(row).__name__}", number)
     return row
@@ -100,6 +103,9 @@ class DocumentStore:
             for number, row in read_lines(collected):
                 if not isinstance(row.get("docid"), str) or not isinstance(row.get("document"), str):
                     raise DataError(collected, "expected the strings 'docid' and 'document'", number)
+                if row["docid"] in self._texts:
+                    first = self._texts[row["docid"]][0]
+                    raise DataError(collected, f"document {row['docid']!r} stands already in line {first}", number)
                 self._texts[row["docid"]] = (number, row["document"])
         elif not (folder / "docs").is_dir():
             raise MissingError(f"{folder}: has neither docs/ nor docs.jsonl; is this a folder in ERASER's format?")
@@ -119,7 +125,15 @@ class DocumentStore:
         """Whether there is a document called ``docid``."""
         if self._texts is not None:
             return docid in self._texts
-        return Path(docid).name == docid and (self.folder / "docs" / docid).is_file()
+        return self._path(docid) is not None
+
+    def _path(self, docid: str) -> Path | None:
+        """The file of ``docid``; None where there is none, or no file can have that name."""
+        path = self.folder / "docs" / docid
+        try:
+            return path if Path(docid).name == docid and path.is_file() else None
+        except (OSError, ValueError):
+            return None
 
     def _read(self, docid: str) -> Document:
         if self._texts is not None:
@@ -128,8 +142,8 @@ class DocumentStore:
                 return document_of(docid, text.split("\n"))
             except ValueError as error:
                 raise DataError(self.folder / "docs.jsonl", f"{error}; remove it or give its text", number) from None
-        path = self.folder / "docs" / docid
-        if Path(docid).name != docid or not path.is_file():
+        path = self._path(docid)
+        if path is None:
             raise KeyError(docid)
         try:
             return document_of(docid, path.read_text(encoding="utf-8").split("\n"))
@@ -211,12 +225,15 @@ def _example_of(row: Mapping[str, Any], documents: DocumentStore, number: int, p
         raise ValueError("'docids' must be a list of strings, or null")
     if len(set(docids)) < len(docids):
         raise ValueError("'docids' names a document twice; name each once")
+    query = row.get("query") or ""
+    if not isinstance(query, str):
+        raise ValueError("'query' must be a string, or null")
     return Example(
         id=identifier,
         documents=tuple(documents.get(docid) for docid in docids),
         label=label,
         evidence=groups,
-        query=row.get("query") or "",
+        query=query,
         annotators=people.get(identifier, ()),
         line=number,
     )
@@ -302,6 +319,7 @@ def prediction_of(row: Mapping[str, Any]) -> Prediction:
     """
     try:
         rationales = row.get("rationales") or []
+        _check_types(row, rationales)
         hard = [item for item in rationales if item.get("hard_rationale_predictions") is not None]
         return Prediction(
             id=row["annotation_id"],
@@ -323,8 +341,17 @@ def prediction_of(row: Mapping[str, Any]) -> Prediction:
             sentence_erasures=_erasures_of(row.get(BY_SENTENCES)),
             extra={key: value for key, value in row.items() if key not in PREDICTION_KEYS},
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"not in ERASER's prediction format ({error!r})") from None
+
+
+def _check_types(row: Mapping[str, Any], rationales: list[Mapping[str, Any]]) -> None:
+    if not isinstance(row["annotation_id"], str) or not all(isinstance(item["docid"], str) for item in rationales):
+        raise TypeError("annotation_id and docid must be strings")
+    for item in rationales:
+        for span in item.get("hard_rationale_predictions") or []:
+            if type(span["start_token"]) is not int or type(span["end_token"]) is not int:
+                raise TypeError("start_token and end_token must be whole numbers")
 
 
 def _scores_of(rationales: list[Mapping[str, Any]], key: str) -> dict[str, tuple[float, ...]]:

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from eraser_eval.files import replacing
 from eraser_eval.metrics import METRICS
+from eraser_eval.report import named
 
 SHOWN = ("fpr", "average_precision", "token_f1")
 OWN, OTHER = "#0072B2", "#999999"
@@ -38,7 +39,8 @@ def comparison(figures: Mapping[str, Any], titles: Mapping[str, str]) -> Figure:
         panels = figure.subplots(1, len(SHOWN), sharey=True)
         for panel, name in zip(panels, SHOWN, strict=True):
             _panel(panel, name, figures, methods)
-        panels[0].set_yticks(range(len(methods)), [titles.get(method, method) for method in methods])
+        names = [named(titles.get(method, method), figures["methods"][method], figures) for method in methods]
+        panels[0].set_yticks(range(len(methods)), [name.replace(" (n =", "\n(n =") for name in names])
         panels[0].invert_yaxis()
         figure.suptitle(
             f"{figures['title']} ({figures['source']}), {figures['split']}, {figures['documents']} documents\n"

@@ -29,7 +29,7 @@ def table_rows(figures: Figures) -> tuple[list[str], list[list[str]]]:
         differences = values.get("difference_to_adapler", {})
         cells = [_cell(values.get(name), differences.get(name)) for name in SHOWN]
         seconds = values["seconds_per_document"]
-        rows.append([_named(method, values, figures), *cells, "" if seconds is None else f"{seconds:.3f}"])
+        rows.append([named(method, values, figures), *cells, "" if seconds is None else f"{seconds:.3f}"])
     chance = figures["chance"]
     rows.append(["*chance*", *(f"{chance[n]:.3f}" if chance.get(n) is not None else "" for n in SHOWN), ""])
     return header, rows
@@ -42,7 +42,7 @@ def difference_rows(figures: Figures) -> tuple[list[str], list[list[str]]]:
     for method, values in figures["methods"].items():
         if "difference_to_adapler" in values:
             cells = [values["difference_to_adapler"].get(name) for name in SHOWN]
-            rows.append([_named(method, values, figures), *(_signed(cell) for cell in cells)])
+            rows.append([named(method, values, figures), *(_signed(cell) for cell in cells)])
     return header, rows
 
 
@@ -78,15 +78,15 @@ def verdict(figures: Figures) -> list[str]:
     sides: dict[str, list[str]] = {"more": [], "fewer": [], "neither": []}
     for method, values in figures["methods"].items():
         row = values.get("difference_to_adapler", {}).get("fpr")
-        if row is not None and row["p_holm"] is not None:
+        if row is not None and row["p_holm"] is not None and values.get("budget", "adapler") == "adapler":
             side = "neither" if row["p_holm"] >= significance.LEVEL else "more" if row["value"] > 0 else "fewer"
             sides[side].append(method)
     parts = [
-        f"{', '.join(sides[side])} {text}"
-        for side, text in (("more", "have more"), ("fewer", "have fewer"), ("neither", "do not differ significantly"))
+        f"{text}: {', '.join(sides[side])}"
+        for side, text in (("more", "more"), ("fewer", "fewer"), ("neither", "no significant difference"))
         if sides[side]
     ]
-    return [f"False positives at AdapLeR's number of words, beside AdapLeR: {'; '.join(parts)}."] if parts else []
+    return [f"False positives beside AdapLeR's, at its number of words – {'; '.join(parts)}."] if parts else []
 
 
 def markdown(figures: Figures) -> str:
@@ -177,10 +177,11 @@ def _escaped(text: str) -> str:
     return "".join(f"\\{c}" if c in "\\`*_<>|#" else c for c in printable(text))
 
 
-def _named(method: str, values: Figures, figures: Figures) -> str:
-    """The method, with its number of documents where it does not cover all."""
-    count = values["documents"]
-    return method if count == figures["documents"] else f"{method} (n = {count})"
+def named(method: str, values: Figures, figures: Figures) -> str:
+    """The method, with what sets it apart: documents where it does not cover all, words that it chose itself."""
+    apart = [f"n = {values['documents']}"] if values["documents"] != figures["documents"] else []
+    apart += ["own number of words"] if values.get("budget") == "own" else []
+    return f"{method} ({', '.join(apart)})" if apart else method
 
 
 def _signed(estimate: Figures | None) -> str:

@@ -31,6 +31,7 @@ class Statistics:
         resamples: of the bootstrap and of the randomisation tests.
         interval: ``percentile`` or ``bca``.
         metrics: the table of metrics; those that nothing defines are left out of the figures.
+        apart: methods that are measured against other gold than the reference, so that nothing is compared.
     """
 
     reference: str = REFERENCE
@@ -38,6 +39,7 @@ class Statistics:
     resamples: int = bootstrap.RESAMPLES
     interval: str = bootstrap.INTERVALS[0]
     metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
+    apart: tuple[str, ...] = ()
 
 
 def per_document(
@@ -77,7 +79,7 @@ def per_document(
             "annotation_id": [example.id for example in covered],
             "label": [example.label for example in covered],
             "predicted": [prediction.label for prediction in chosen],
-            "seconds": [prediction.extra.get("seconds") for prediction in chosen],
+            "seconds": [_seconds(prediction) for prediction in chosen],
         }
         tables.append(pd.DataFrame(head | columns))
     return pd.concat(tables, ignore_index=True)
@@ -96,10 +98,12 @@ def summary(
         settings: of intervals and tests.
 
     Returns:
-        method to metric to ``value``, ``low``, ``high``; beside them ``difference_to_<reference>`` (metric to the
-        same three, ``p`` of a randomisation test, ``p_holm``, corrected for the number of methods, and
-        ``effect_size``; not for the reference itself), ``documents``, ``runs``, and the means
-        ``words_per_document`` of the hard rationale and ``seconds_per_document``.
+        method to metric to ``value``, ``low``, ``high`` and ``n``, the documents where it is defined; beside them
+        ``difference_to_<reference>`` (metric to the same, on the documents where both are defined, with ``p`` of a
+        randomisation test, ``p_holm``, corrected for the number of methods, and ``effect_size``, all three for single
+        runs only; not for the reference itself), ``documents``, ``runs``, and the means ``words_per_document`` of the
+        hard rationale and ``seconds_per_document``. A metric that is infinite for a document has no value, and
+        ``infinite`` counts those documents.
 
     Raises:
         ValueError: the runs of a method do not cover the same documents.
@@ -119,7 +123,7 @@ def summary(
     }
     figures = {name: _own_figures(method, metrics, settings) for name, method in methods.items()}
     reference = methods.get(settings.reference)
-    others = [name for name in methods if name != settings.reference]
+    others = [name for name in methods if name != settings.reference and name not in settings.apart]
     if reference is not None:
         found = {name: _differences(methods[name], reference, metrics, settings) for name in others}
         for metric in metrics:
@@ -133,11 +137,15 @@ def summary(
 
 @dataclass(frozen=True)
 class Method:
-    """One method's statistics: ``columns`` is ``[runs, examples, columns]`` in the order of ``ids`` and ``names``."""
+    """One method's statistics: ``columns`` is ``[runs, examples, columns]`` in the order of ``ids`` and ``names``.
+
+    A column with an infinite value is undefined throughout; ``infinite`` counts such values.
+    """
 
     ids: tuple[str, ...]
     names: tuple[str, ...]
     columns: FloatArray
+    infinite: Mapping[str, int]
     means: Mapping[str, float | None]
 
     @classmethod
@@ -149,13 +157,24 @@ class Method:
         if any(set(table.index) != set(ids) or len(table) != len(ids) for table in ordered):
             raise ValueError(f"the runs of {tables[0]['method'].iloc[0]!r} do not cover the same documents")
         columns = np.stack([table.loc[list(ids)].reindex(columns=names).to_numpy(float) for table in ordered])
+        infinite = np.isinf(columns).sum(axis=(0, 1))
+        columns[:, :, infinite > 0] = np.nan
         means = {name: _mean([table[name] for table in tables]) for name in ("rationale_words", "seconds")}
-        return cls(ids, names, columns, means)
+        return cls(ids, names, columns, dict(zip(names, infinite.tolist(), strict=True)), means)
 
     def restricted(self, ids: Sequence[str]) -> Method:
         """The same with only the examples ``ids``, in their order."""
         place = {identifier: number for number, identifier in enumerate(self.ids)}
         return replace(self, ids=tuple(ids), columns=self.columns[:, [place[identifier] for identifier in ids]])
+
+    def where_defined(self, other: Method) -> Method:
+        """The same, undefined wherever ``other``, of the same examples, is in one of its runs."""
+        gap = np.isnan(self.columns).any(axis=0) | np.isnan(other.columns).any(axis=0)
+        return replace(self, columns=np.where(gap, np.nan, self.columns))
+
+    def count(self, metric: Metric) -> int:
+        """The examples where ``metric`` is defined in every run."""
+        return int((~np.isnan(self.of_metric(metric, self.columns)).any(axis=(0, 2))).sum())
 
     def of_metric(self, metric: Metric, columns: FloatArray) -> FloatArray:
         """Those of ``columns`` (last axis as ``names``) that ``metric`` needs."""
@@ -163,12 +182,17 @@ class Method:
         return chosen
 
 
-def _resampled(method: Method, metrics: Mapping[str, Metric], draws: bootstrap.Bootstrap) -> dict[str, FloatArray]:
-    """Metric to its values of all examples and of every resample, ``[1 + resamples]``, over drawn runs."""
+def _resampled(
+    method: Method, metrics: Mapping[str, Metric], draws: bootstrap.Bootstrap, stream: int
+) -> dict[str, FloatArray]:
+    """Metric to its values of all examples and of every resample, ``[1 + resamples]``, over drawn runs.
+
+    The documents drawn are the same for all methods; runs are drawn by ``stream``, as run 1 of two methods is no pair.
+    """
     runs, examples, width = method.columns.shape
     flat = method.columns.transpose(1, 0, 2).reshape(examples, runs * width)
     means = draws.means(flat).reshape(-1, runs, width)
-    generator = np.random.default_rng([draws.seed, 2])
+    generator = np.random.default_rng([draws.seed, 2, stream])
     chosen = generator.integers(runs, size=(len(means), runs))
     chosen[0] = np.arange(runs)
     values = {}
@@ -187,10 +211,13 @@ def _jackknife(method: Method, metric: Metric) -> FloatArray:
 
 def _own_figures(method: Method, metrics: Mapping[str, Metric], settings: Statistics) -> dict[str, Any]:
     draws = bootstrap.Bootstrap(len(method.ids), settings.seed, settings.resamples, settings.interval)
-    values = _resampled(method, metrics, draws)
-    figures: dict[str, Any] = {
-        name: draws.estimate(values[name], _jackknife(method, metric)).as_dict() for name, metric in metrics.items()
-    }
+    values = _resampled(method, metrics, draws, 0)
+    figures: dict[str, Any] = {}
+    for name, metric in metrics.items():
+        estimate = draws.estimate(values[name], _jackknife(method, metric))
+        infinite = sum(method.infinite[column] for column in metric.columns)
+        more = {"infinite": infinite} if infinite else {}
+        figures[name] = estimate.as_dict() | {"n": method.count(metric)} | more
     return figures | {
         "documents": len(method.ids),
         "runs": len(method.columns),
@@ -205,17 +232,24 @@ def _differences(
     """Method minus reference, on the documents that both cover."""
     known = set(reference.ids)
     common = [identifier for identifier in method.ids if identifier in known]
+    if not common:
+        return {name: dict.fromkeys(("value", "low", "high", "n", "p", "p_holm", "effect_size")) for name in metrics}
     one, two = method.restricted(common), reference.restricted(common)
+    one, two = one.where_defined(two), two.where_defined(one)
     draws = bootstrap.Bootstrap(len(common), settings.seed, settings.resamples, settings.interval)
-    first, second = _resampled(one, metrics, draws), _resampled(two, metrics, draws)
+    first, second = _resampled(one, metrics, draws, 0), _resampled(two, metrics, draws, 1)
+    # Which runs would be swapped is not defined for several; their interval draws them.
+    single = len(one.columns) == len(two.columns) == 1
     pairs = {
-        name: (metric, one.of_metric(metric, one.columns.mean(0)), two.of_metric(metric, two.columns.mean(0)))
+        name: (metric, one.of_metric(metric, one.columns[0]), two.of_metric(metric, two.columns[0]))
         for name, metric in metrics.items()
+        if single
     }
     p_values = significance.randomisation_test(pairs, settings.seed, settings.resamples)
+    effects = {name: significance.effect_size(*pair) for name, pair in pairs.items()}
     return {
         name: draws.estimate(first[name] - second[name], _jackknife(one, metric) - _jackknife(two, metric)).as_dict()
-        | {"p": p_values[name], "p_holm": None, "effect_size": significance.effect_size(*pairs[name])}
+        | {"n": one.count(metric), "p": p_values.get(name), "p_holm": None, "effect_size": effects.get(name)}
         for name, metric in metrics.items()
     }
 
@@ -227,14 +261,16 @@ def chance_levels(
 
     Args:
         examples: with gold evidence.
-        budgets: words of each hard rationale, by example id.
+        budgets: words of each hard rationale, by example id; where there is none, only figures of scores have a level.
         metrics: the table of metrics.
     """
     gold = Gold.of(examples)
-    budget = np.array([budgets[example.id] for example in examples], dtype=float)
+    budget = np.array([budgets.get(example.id, np.nan) for example in examples], dtype=float)
+    place = gold.thirds()
+    thirds = {name: gold.total(gold.mask & (place == number)) for number, name in enumerate(plausibility.THIRDS)}
     cutoffs = {int(name.removeprefix("f1_at_")) for name in metrics if name.removeprefix("f1_at_").isdigit()}
     columns = chance_statistics(
-        gold.lengths.astype(float), gold.total(gold.mask), budget, tuple(sorted({CUTOFF, *cutoffs}))
+        gold.lengths.astype(float), gold.total(gold.mask), budget, tuple(sorted({CUTOFF, *cutoffs})), thirds
     )
     levels = {
         name: bootstrap.point(np.stack([columns[column] for column in metric.columns], axis=1), metric)[0]
@@ -265,6 +301,12 @@ def efficiency(predictions: Sequence[Prediction]) -> dict[str, Any]:
         "flops_speedup": sum(e["flops_unpruned"] for e in extras) / sum(e["flops_pruned"] for e in extras),
         "kept_per_layer": [float(share) for share in kept / pieces],
     }
+
+
+def _seconds(prediction: Prediction) -> float | None:
+    """What our prediction files say that an explanation took; other files may hold anything under that name."""
+    value = prediction.extra.get("seconds")
+    return value if isinstance(value, float) and 0 <= value < np.inf else None
 
 
 def _mean(columns: Sequence[pd.Series[Any]]) -> float | None:

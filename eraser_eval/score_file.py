@@ -104,24 +104,29 @@ def score_files(config: ScoreConfig) -> dict[str, Any]:
             raise DataError(config.data_dir, str(error)) from None
     tables[0] = pd.concat([tables[0], human.leave_one_out(examples, config.iou_thresholds)])
     metrics = metrics_for(config.iou_thresholds, config.cutoffs)
-    settings = score.Statistics(reference, config.seed, config.resamples, config.interval, metrics)
+    settings = score.Statistics(
+        reference, config.seed, config.resamples, config.interval, metrics, apart=(human.METHOD,)
+    )
     try:
         methods = score.summary(tables, settings)
     except ValueError as error:
         raise DataError(config.data_dir, str(error)) from None
     for name, runs in made.items():
         methods[name] |= _about(examples, runs[0]) | {"results": checksum(files[name])}
-    budgets = {p.id: p.words_chosen for p in made[reference][0] if p.spans is not None}
-    covered = [example for example in examples if example.id in budgets]
+    first = {prediction.id: prediction for prediction in made[reference][0]}
+    budgets = {p.id: p.words_chosen for p in first.values() if p.spans is not None}
+    covered = [example for example in examples if example.id in first]
     collected = config.data_dir / "docs.jsonl"
+    people = [config.data_dir / "annotators.jsonl"] if (config.data_dir / "annotators.jsonl").is_file() else []
     texts = [collected] if collected.is_file() else [
         config.data_dir / "docs" / docid for docid in sorted({d.docid for e in examples for d in e.documents})
     ]  # fmt: skip
-    data_checksum = checksum([path, *texts])
+    data_checksum = checksum([path, *people, *texts])
     facts = {
         "data": f"{config.data_dir.resolve().name}/{config.split}@{data_checksum}",
         "n": "/".join(str(methods[name]["documents"]) for name in made),
         "predictions": "/".join(methods[name]["results"] for name in made),
+        "shares": _shares(made),
         "interval": f"95% {config.interval} bootstrap over documents, {config.resamples}",
         "test": f"approximate randomisation, {config.resamples}, Holm over methods",
         "seed": config.seed,
@@ -135,7 +140,7 @@ def score_files(config: ScoreConfig) -> dict[str, Any]:
         "prevalence": float(np.mean([example.gold_mask.mean() for example in examples])),
         "reference": reference,
         "methods": methods,
-        "chance": score.chance_levels(covered, budgets, metrics) if covered else {},
+        "chance": score.chance_levels(covered, budgets, metrics),
         "signatures": signatures(
             [name for name in metrics if any(name in m for m in methods.values())], facts, metrics
         ),
@@ -174,7 +179,7 @@ def official_score_file(
         return official_scores(instances, annotations, documents.get, iou_thresholds, aopc_thresholds)
     except KeyError as error:
         raise DataError(results, f"lacks {error.args[0]!r}, which the official scorer needs") from None
-    except ValueError as error:
+    except (ValueError, OverflowError, IndexError) as error:
         raise DataError(results, str(error)) from None
 
 
@@ -203,6 +208,8 @@ def _named_files(results: Sequence[str]) -> dict[str, list[Path]]:
         name, sign, path = entry.partition("=")
         if not sign or Path(entry).exists():
             name, path = Path(entry).stem, entry
+            if name in files:
+                raise UsageError(f"--results {entry}: a second file called {name!r}; write NAME=FILE for several runs")
         if not (path and fullmatch(r"[\w.()-]+", name)) or name == human.METHOD:
             raise UsageError(f"--results {entry}: write FILE or NAME=FILE, with a name of letters, digits, . - _ ( )")
         files.setdefault(name, []).append(Path(path))
@@ -234,6 +241,20 @@ def _chosen(erasures: tuple[Erasure, ...], wanted: Sequence[float], path: Path, 
     if erasures and len(found) != len(set(wanted)):
         raise DataError(path, f"{identifier!r} lacks one of the thresholds {', '.join(map(str, wanted))}; add it")
     return found
+
+
+def _shares(made: Mapping[str, Sequence[Sequence[Prediction]]]) -> str:
+    """The shares that enter the AOPC, which must be the same in all files that have any."""
+    found = {
+        tuple(erasure.fraction for erasure in prediction.erasures)
+        for runs in made.values()
+        for predictions in runs
+        for prediction in predictions
+        if prediction.erasures
+    }
+    if len(found) > 1:
+        raise UsageError("--results: the files have other thresholds; choose common ones with --aopc-thresholds")
+    return ",".join(f"{share:g}" for shares in found for share in shares) or "none"
 
 
 def _about(examples: Sequence[Example], made: Sequence[Prediction]) -> dict[str, Any]:

@@ -15,11 +15,12 @@ from eraser_eval.records import Example
 
 PROBABILITIES = ("classification_scores", ERASED, KEPT, EMPTY)
 THRESHOLDED = (BY_WORDS, BY_SENTENCES)
+RATIONALES = ("hard_rationale_predictions", "soft_rationale_predictions", "soft_sentence_predictions")
 ALL_OR_NONE = ("classification", *PROBABILITIES, *THRESHOLDED)
 
 # What the official scorer lets pass and gives a figure for all the same.
 TOLERATED_OFFICIALLY = frozenset(
-    {"missing prediction", "unknown annotation", "odd span", "odd probabilities", "odd document"}
+    {"missing prediction", "unknown annotation", "odd span", "odd probabilities", "odd document", "odd rationales"}
 )
 # What a file that covers a part of the split may lack.
 TOLERATED_IN_PART = frozenset({"missing prediction", "unknown annotation"})
@@ -75,7 +76,8 @@ def prediction_defects(path: Path, context: Context, rows: list[dict[str, Any]] 
         MissingError: no such file.
     """
     seen: dict[str, int] = {}
-    present = dict.fromkeys(ALL_OR_NONE, 0)
+    present = dict.fromkeys((*ALL_OR_NONE, *RATIONALES), 0)
+    count = 0
     thresholds: dict[str, list[float]] = {}
     for number, row in scan_lines(path):
         if isinstance(row, DataError):
@@ -90,17 +92,33 @@ def prediction_defects(path: Path, context: Context, rows: list[dict[str, Any]] 
         where = f"{path}:{number}: {identifier!r}"
         for defect in _id_defects(identifier, seen, context):
             yield Defect(defect.kind, f"{where} {defect.text}")
-        for defect in (*_row_defects(row, context), *_threshold_defects(row, thresholds)):
-            yield Defect(defect.kind, f"{where}: {defect.text}")
         seen.setdefault(identifier, number)
-        for key in ALL_OR_NONE:
-            present[key] += row.get(key) is not None
-    for missing in context.examples.keys() - seen.keys():
+        known = identifier in context.examples
+        for defect in (*_row_defects(row, context), *_threshold_defects(row, thresholds)):
+            # What a line says of an annotation of another split is never read.
+            yield Defect(defect.kind if known else "unknown annotation", f"{where}: {defect.text}")
+        if not known:
+            continue
+        count += 1
+        for key in present:
+            present[key] += _has(row, key)
+    for missing in [identifier for identifier in context.examples if identifier not in seen]:
         yield Defect("missing prediction", f"{path}: no prediction for {missing!r}; add one")
-    for key, count in present.items():
-        if 0 < count < len(seen):
-            text = f"{path}: {key!r} stands in {count} of {len(seen)} lines; give it in all or in none"
-            yield Defect("all or none", text)
+    for key, times in present.items():
+        if 0 < times < count:
+            text = f"{path}: {key!r} stands in {times} of {count} lines; give it in all or in none"
+            yield Defect("odd rationales" if key in RATIONALES else "all or none", text)
+
+
+def _has(row: Mapping[str, Any], key: str) -> bool:
+    """Whether a line has ``key``, at its top or in a rationale; no rationales are an empty hard one."""
+    if key not in RATIONALES:
+        return row.get(key) is not None
+    items = row.get("rationales")
+    items = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    if not items:
+        return key == RATIONALES[0]
+    return any(item.get(key) is not None for item in items)
 
 
 def _id_defects(identifier: str, seen: Mapping[str, int], context: Context) -> Iterator[Defect]:
@@ -114,6 +132,8 @@ def _threshold_defects(row: Mapping[str, Any], first: dict[str, list[float]]) ->
     """Thresholds that are not those of the lines before; ``first`` remembers them."""
     for key, own in _thresholds_of(row).items():
         before = first.setdefault(key, own)
+        if len(set(own)) < len(own):
+            yield Defect("thresholds", f"{key!r} has a threshold twice; give each once")
         if own != before:
             yield Defect("thresholds", f"{key!r} {own} differ from {before} of lines before; give every line the same")
 
@@ -123,7 +143,7 @@ def _row_defects(row: Mapping[str, Any], context: Context) -> Iterator[Defect]:
     if not isinstance(rationales, list) or not all(isinstance(item, dict) for item in rationales):
         yield Defect("form", "'rationales' must be a list of objects")
         rationales = []
-    docids = [item.get("docid") for item in rationales]
+    docids = [docid for item in rationales if isinstance(docid := item.get("docid"), str)]
     example = context.examples.get(row["annotation_id"])
     if example is not None:
         yield from _belonging_defects(rationales, docids, example)
@@ -134,12 +154,16 @@ def _row_defects(row: Mapping[str, Any], context: Context) -> Iterator[Defect]:
         yield Defect("classification", f"classification {label!r} is not one of {', '.join(context.labels)}")
     for key in PROBABILITIES:
         yield from _probability_defects(row.get(key), key, context.labels)
+    yield from _class_defects(row)
     for name in THRESHOLDED:
         entries = row.get(name) or []
         for entry in entries if isinstance(entries, list) else [entries]:
             if not isinstance(entry, dict) or not _is_number(entry.get("threshold")):
                 yield Defect("thresholds", f"{name!r} must be objects with a number 'threshold'")
                 continue
+            if not 0 <= entry["threshold"] <= 1:
+                text = f"threshold {entry['threshold']} of {name!r} is no share of the words; give one from 0 to 1"
+                yield Defect("odd probabilities", text)
             for key in (ERASED, KEPT):
                 if entry.get(key) is None:
                     yield Defect("thresholds", f"threshold {entry['threshold']} lacks {key!r}; add it")
@@ -154,7 +178,7 @@ def _belonging_defects(rationales: list[Any], docids: list[Any], example: Exampl
             text = f"document {docid!r} is none of the annotation's ({', '.join(own)}); remove it"
             yield Defect("odd document", text)
     for key in ("soft_rationale_predictions", "soft_sentence_predictions"):
-        scored = {item.get("docid") for item in rationales if item.get(key) is not None}
+        scored = [item.get("docid") for item in rationales if item.get(key) is not None]
         for docid in own:
             if scored and docid not in scored:
                 yield Defect("odd document", f"{key!r} stands for other documents but not for {docid!r}; add it")
@@ -230,6 +254,18 @@ def _probability_defects(values: Any, key: str, labels: Sequence[str]) -> Iterat
         yield Defect("odd probabilities", text)
 
 
+def _class_defects(row: Mapping[str, Any]) -> Iterator[Defect]:
+    """Probabilities that do not name the classes that ``classification_scores`` names."""
+    classes = row.get(PROBABILITIES[0])
+    entries = [entry for name in THRESHOLDED for entry in row.get(name) or [] if isinstance(row.get(name), list)]
+    for holder in (row, *(entry for entry in entries if isinstance(entry, dict))):
+        for key in PROBABILITIES[1:]:
+            other = holder.get(key)
+            if isinstance(classes, dict) and isinstance(other, dict) and other.keys() != classes.keys():
+                text = f"{key!r} does not name the classes of 'classification_scores'; give each a probability"
+                yield Defect("odd probabilities", text)
+
+
 def _thresholds_of(row: Mapping[str, Any]) -> dict[str, list[float]]:
     found = {}
     for name in THRESHOLDED:
@@ -242,10 +278,16 @@ def _thresholds_of(row: Mapping[str, Any]) -> dict[str, list[float]]:
 
 def _are_numbers(values: list[Any]) -> bool:
     """Whether all are finite numbers; a finite sum has finite terms, so that most lists need no look at each."""
-    if set(map(type, values)) <= {float, int} and math.isfinite(sum(values)):
-        return True
+    try:
+        if set(map(type, values)) <= {float, int} and math.isfinite(sum(values)):
+            return True
+    except OverflowError:
+        return False
     return all(map(_is_number, values))
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False

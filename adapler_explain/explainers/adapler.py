@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from adapler_explain.classifier import chunks
 from adapler_explain.explainers.request import PieceScores, Request
+from adapler_explain.modeling import PrunedOutput
 
 
 def survival(request: Request) -> list[PieceScores]:
@@ -20,15 +21,21 @@ def survival(request: Request) -> list[PieceScores]:
     scores: list[PieceScores] = []
     for windows in chunks(request.windows, request.batch_size):
         with torch.inference_mode():
-            output = request.classifier.forward(windows, prune=True)
-        alive = torch.stack(output.alive)
-        layers = alive.sum(0)
-        margins = torch.stack(output.margins).double()
-        last = margins.gather(0, layers.clamp(max=len(alive) - 1)[None])[0]
-        fraction = torch.where(layers == len(alive), 1 - 1 / last.clamp(min=1.0), last)
-        values = (layers + fraction.clamp(0.0, 1 - 1e-6)).cpu().numpy()
+            values = survival_of(request.classifier.forward(windows, prune=True))
         scores += [row[: len(window)] for row, window in zip(values, windows, strict=True)]
     return scores
+
+
+def survival_of(output: PrunedOutput) -> NDArray[np.float64]:
+    """The survival scores ``[batch, length]`` in the output of a pruned forward pass."""
+    assert output.alive is not None and output.margins is not None
+    alive = torch.stack(output.alive)
+    layers = alive.sum(0)
+    margins = torch.stack(output.margins).double()
+    last = margins.gather(0, layers.clamp(max=len(alive) - 1)[None])[0]
+    fraction = torch.where(layers == len(alive), 1 - 1 / last.clamp(min=1.0), last)
+    values: NDArray[np.float64] = (layers + fraction.clamp(0.0, 1 - 1e-6)).cpu().numpy()
+    return values
 
 
 def alive_in(survival_scores: NDArray[np.float64], layer: int) -> NDArray[np.bool_]:

@@ -132,7 +132,7 @@ def _record(root: Path) -> dict[str, Any]:
     path = root / RECORD
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or not all(isinstance(entry, dict) for entry in content.values()):
         raise DataError(path, "is not what 'data fetch' wrote; remove it")

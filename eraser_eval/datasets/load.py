@@ -142,6 +142,7 @@ def load(name: str, split: str, root: Path | None = None) -> Split:
         examples = [replace(example, query="") for example in examples]
     sources = [file]
     if _is_eraser(place):
+        sources += [place / "annotators.jsonl"] if (place / "annotators.jsonl").is_file() else []
         collected = place / "docs.jsonl"
         names = sorted({document.docid for example in examples for document in example.documents})
         sources += [collected] if collected.is_file() else [place / "docs" / docid for docid in names]

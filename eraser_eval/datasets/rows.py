@@ -112,7 +112,7 @@ def fingerprint(examples: Sequence[Example]) -> str:
 
 def _mask(value: Any, words: int, column: str) -> list[bool]:
     """The word mask in a cell; nothing is marked where the cell is empty."""
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value.strip()):
         return [False] * words
     signs = value
     if isinstance(value, str):
@@ -127,6 +127,19 @@ def _mask(value: Any, words: int, column: str) -> list[bool]:
     return mask
 
 
+def table_dialect(delimiter: str) -> type[csv.Dialect]:
+    """How tables are written: with commas as RFC 4180 says; with tabs, as GLUE's files, without quoting."""
+
+    class Table(csv.excel):
+        strict = True
+
+    class Tabs(csv.excel_tab):
+        quoting = csv.QUOTE_NONE
+        quotechar = None
+
+    return Tabs if delimiter == "\t" else Table
+
+
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     if path.suffix == ".jsonl":
         for number, row in scan_lines(path):
@@ -138,7 +151,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         raise MissingError(f"{path}: no such file")
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
+        reader = csv.DictReader(file, dialect=table_dialect("\t" if path.suffix == ".tsv" else ","))
         number = 1
         try:
             for row in reader:

@@ -32,14 +32,14 @@ def ratio(means: Means) -> NDArray[np.float64]:
 
 
 def f1_of_means(means: Means) -> NDArray[np.float64]:
-    """The harmonic mean of mean precision and mean recall; 0 where both are 0.
+    """The harmonic mean of mean precision and mean recall; 0 where both are 0, NaN where one is undefined.
 
     >>> f1_of_means((np.array([0.5]), np.array([1.0]))).round(4).tolist()
     [0.6667]
     """
     precision, recall = means
     total = precision + recall
-    return np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+    return np.divide(2 * precision * recall, total, out=np.where(np.isnan(total), np.nan, 0.0), where=total > 0)
 
 
 def f1_of_counts(means: Means) -> NDArray[np.float64]:
@@ -92,6 +92,10 @@ SAFE_IOU = (
 SAFE_SOFT = (
     "one ranking over all documents of an annotation, only where some words are marked and some are not "
     "(official: one for each document; 1/2 where nothing is marked)"
+)
+SAFE_WORDS = (
+    "only documents with marked words, the documents of an annotation together (official: also documents with a "
+    "predicted word, each by itself)"
 )
 FAITHFUL = "unit:document|class:predicted"
 
@@ -148,7 +152,7 @@ METRICS: dict[str, Metric] = {
         "token_f1",
         "F1 of the words of the hard rationale; mean over documents",
         "unit:word|budget:own",
-        differs="only documents with marked words (official: those with a predicted word count as 0)",
+        differs=SAFE_WORDS,
         shown=True,
     ),
     "token_precision": mean_metric(
@@ -156,9 +160,14 @@ METRICS: dict[str, Metric] = {
         "token_precision",
         "share of the rationale's words that people marked; 0 for an empty rationale",
         "unit:word|budget:own",
+        differs=SAFE_WORDS,
     ),
     "token_recall": mean_metric(
-        "Token R", "token_recall", "share of the marked words that are in the rationale", "unit:word|budget:own"
+        "Token R",
+        "token_recall",
+        "share of the marked words that are in the rationale",
+        "unit:word|budget:own",
+        differs=SAFE_WORDS,
     ),
     "token_f1_micro": Metric(
         "Token F1 micro",
@@ -290,8 +299,10 @@ def _faithfulness() -> dict[str, Metric]:
                 {"bounds": (-1.0, 1.0)},
             ),
         ):
+            # Without a rationale that matters the model is less sure: the entropy rises, and its fall is below 0.
+            lower = less != (suffix == "_entropy")
             rows[name + suffix] = mean_metric(
-                short + title, name + suffix, meaning, FAITHFUL, lower_is_better=less, **more
+                short + title, name + suffix, meaning, FAITHFUL, lower_is_better=lower, **more
             )
     rows["normalised_comprehensiveness"] = mean_metric(
         "Comp norm.",

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from eraser_eval.metrics.corpus import FloatArray
 
 
 def chance_statistics(
-    words: FloatArray, marked: FloatArray, budget: FloatArray, cutoffs: tuple[int, ...]
+    words: FloatArray,
+    marked: FloatArray,
+    budget: FloatArray,
+    cutoffs: tuple[int, ...],
+    thirds: Mapping[str, FloatArray] | None = None,
 ) -> dict[str, FloatArray]:
     """The expectation of each statistic for words drawn, or ordered, at random; each ``[examples]``.
 
@@ -20,8 +26,9 @@ def chance_statistics(
     Args:
         words: ``[examples]``, n.
         marked: m; where it is 0 or n, what is undefined there is NaN.
-        budget: b, words of the hard rationale.
+        budget: b, words of the hard rationale; NaN where there is none.
         cutoffs: of the figures of the top-scored words.
+        thirds: marked words in each third of the examples, by name.
 
     >>> row = chance_statistics(np.array([4.0]), np.array([1.0]), np.array([2.0]), ())
     >>> {name: round(float(row[name][0]), 4) for name in ("fpr", "token_f1", "average_precision")}
@@ -41,16 +48,16 @@ def chance_statistics(
         "auprc": np.where(both, (precision + share) / 2, np.nan),
         "auprc_of_constant": np.where(both, (1 + share) / 2, np.nan),
         "roc_auc": np.where(both, 0.5, np.nan),
-        "token_precision": np.where(some, np.where(budget > 0, share, 0.0), np.nan),
+        "token_precision": np.where(some, np.where(budget > 0, share, 0.0 * budget), np.nan),
         "token_recall": np.where(some, budget / words, np.nan),
-        "token_f1": np.where(some, 2 * budget * share / (budget + marked), np.nan),
+        "token_f1": np.divide(2 * budget * share, budget + marked, out=np.full_like(words, np.nan), where=some),
         "hits": budget * share,
         "chosen": budget,
         "marked": marked,
         "token_f1_at_gold": np.where(some, share, np.nan),
     }
-    for third in ("head", "middle", "tail"):
-        columns[f"coverage_{third}"] = columns["token_recall"]
+    for third, count in (thirds or {}).items():
+        columns[f"coverage_{third}"] = np.where(count > 0, budget / words, np.nan)
     for cutoff in cutoffs:
         taken = np.minimum(cutoff, words)
         columns |= {

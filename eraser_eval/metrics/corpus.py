@@ -22,7 +22,8 @@ class Gold:
         examples: the examples, in order.
         lengths: ``[examples]``, words of each, over all its documents.
         mask: ``[words]``, which words are marked.
-        spans: ``[spans, 3]``: number of the document (counted over all examples), start, end; none is empty.
+        spans: ``[spans, 3]``: number of the document (counted over all examples), start, end; none is empty or there
+            twice.
         places: for each example, document id to (number of the document, its first word in the example, its words).
         owners: ``[documents]``, the example of each document.
     """
@@ -63,6 +64,11 @@ class Gold:
     def total(self, values: NDArray[np.generic]) -> FloatArray:
         """The sum of ``values`` ``[words]`` within each example, ``[examples]``."""
         return np.add.reduceat(values.astype(np.float64), self.starts)
+
+    def thirds(self) -> IntArray:
+        """Which third of its example each word is in: 0, 1 or 2; ``[words]``."""
+        place = np.arange(len(self.mask)) - np.repeat(self.starts, self.lengths)
+        return 3 * place // np.repeat(self.lengths, self.lengths)
 
     def sentences(self) -> tuple[BoolArray, IntArray]:
         """Which sentences hold a marked word ``[sentences]``, and how many sentences each example has."""
@@ -151,4 +157,4 @@ def _spans(rows: Iterable[tuple[Mapping[str, tuple[int, int, int]], Sequence[Spa
         for span in spans
         if span.start < span.end
     ]
-    return np.array(flat, dtype=np.int64).reshape(-1, 3)
+    return np.unique(np.array(flat, dtype=np.int64).reshape(-1, 3), axis=0)

@@ -40,6 +40,9 @@ def _figures(prediction: Prediction) -> dict[str, float]:
     if label is None or not before:
         return {}
     row: dict[str, float] = {}
+    for after in (prediction.erased, prediction.kept, prediction.empty):
+        if after and after.keys() != before.keys():
+            raise KeyError(sorted(after.keys() ^ before.keys())[0])
     for name, after in (("comprehensiveness", prediction.erased), ("sufficiency", prediction.kept)):
         if after:
             row[name] = before[label] - after[label]
@@ -54,7 +57,7 @@ def _figures(prediction: Prediction) -> dict[str, float]:
             if not suffix:
                 row |= {f"{name}@{e.fraction:g}": fall for e, fall in zip(erasures, points, strict=True)}
     whole = prediction.erasures[-1] if prediction.erasures else None
-    empty = prediction.empty or (whole.erased if whole is not None and whole.fraction >= 1 else {})
+    empty = prediction.empty or (whole.erased if whole is not None and whole.fraction == 1 else {})
     return row | (_normalised(row, before[label] - empty[label]) if empty else {})
 
 

@@ -101,13 +101,15 @@ def soft_scores(
             (item.get(f"start_{unit}", -1), item.get(f"end_{unit}", -1))
         )
     scores: dict[Key, Sequence[float]] = {
-        (row["annotation_id"], rationale["docid"]): rationale[field]
+        (row["annotation_id"], rationale["docid"]): rationale.get(field)
         for row in instances
         for rationale in row["rationales"]
     }
     truth = []
     for (identifier, docid), values in scores.items():
         document = documents(docid)
+        if values is None:
+            raise ValueError(f"{identifier!r} has no {field!r} for {docid!r}, though the first line has")
         size = len(document) if unit == "token" else len(document.sentences)
         if len(values) != size:
             raise ValueError(f"{identifier!r}: {len(values)} scores for the {size} {unit}s of {docid!r}")
@@ -163,7 +165,7 @@ def f1(a: float, b: float) -> float:
 
 
 def _evidence(annotations: Sequence[Row]) -> Iterable[tuple[Row, Row]]:
-    return ((row, item) for row in annotations for group in row["evidences"] for item in group)
+    return ((row, item) for row in annotations for group in row["evidences"] or [] for item in group)
 
 
 def _keyed(spans: Iterable[tuple[str, str, int, int]]) -> Spans:

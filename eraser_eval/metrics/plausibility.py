@@ -16,6 +16,8 @@ from eraser_eval.metrics.overlap import best_overlaps
 from eraser_eval.metrics.ranking import Areas, areas, top_of_each
 from eraser_eval.records import BoolArray, Prediction
 
+THIRDS = ("head", "middle", "tail")
+
 
 def statistics(
     gold: Gold,
@@ -121,13 +123,12 @@ def iou_precision_recall(gold: Gold, spans: IntArray, threshold: float) -> tuple
 
 def _coverage(gold: Gold, chosen: BoolArray) -> dict[str, FloatArray]:
     """Token recall within each third of the example's words; undefined in a third without marked words."""
-    place = np.arange(len(gold.mask)) - np.repeat(gold.starts, gold.lengths)
-    third = 3 * place // np.repeat(gold.lengths, gold.lengths)
+    third = gold.thirds()
     return {
         f"coverage_{name}": _ratio(
             gold.total(gold.mask & chosen & (third == number)), gold.total(gold.mask & (third == number))
         )
-        for number, name in enumerate(("head", "middle", "tail"))
+        for number, name in enumerate(THIRDS)
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import annotation, write_dataset
 from typer.testing import CliRunner
 
-from adapler_explain import cli
+from adapler_explain import cli, cli_score
 from eraser_eval.datasets import DATASETS
 from eraser_eval.errors import UsageError
 
@@ -101,7 +101,7 @@ def test_score_takes_the_official_options_and_writes_the_official_file(scored: t
     theirs = ["score", "--data_dir", str(folder), *options, "--iou_thresholds", "0.1", "0.5"]
     out = tmp_path / "scores.json"
     results = [
-        CliRunner().invoke(cli.app, cli.spread([*arguments, "--official", "--score_file", str(out)]))
+        CliRunner().invoke(cli.app, cli_score.spread([*arguments, "--official", "--score_file", str(out)]))
         for arguments in (ours, theirs)
     ]
     assert results[0].output == results[1].output == out.read_text()
@@ -116,7 +116,7 @@ def test_score_prints_a_table_with_signatures_or_json(scored: tuple, tmp_path: P
     table = CliRunner().invoke(cli.app, [*arguments, "--interval", "bca"]).output
     assert "token_f1 ↑" in table and "fpr|unit:word|budget:own|over:documents|data:movies/test@sha256:" in table
     asked = [*arguments, "--format", "json", "--top-words", "2", "3", "--score-file", str(tmp_path / "s.json")]
-    text = CliRunner().invoke(cli.app, cli.spread(asked)).output
+    text = CliRunner().invoke(cli.app, cli_score.spread(asked)).output
     assert text == (tmp_path / "s.json").read_text()
     assert json.loads(text)["methods"]["predictions"]["token_f1"]["value"] == pytest.approx(2 / 3)
 

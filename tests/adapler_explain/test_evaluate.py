@@ -263,7 +263,7 @@ def test_people_and_other_systems_are_further_rows(config: EvalConfig, data_root
     assert (people["documents"], people["token_f1"]["value"]) == (1, pytest.approx(4 / 5))
     assert added["difference_to_adapler"]["token_f1"]["value"] is not None
     table = (folder / "table.md").read_text()
-    assert "| other (n = 1) |" in table and "| human (n = 1) |" in table
+    assert "| other (n = 1, own number of words) |" in table and "| human (n = 1, own number of words) |" in table
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,25 @@ def test_a_method_that_covers_a_part_is_compared_on_it() -> None:
         score.per_document(examples, {"other": []})
 
 
+NUMBERS = ["average_precision", "fpr"]
+
+
+def test_a_metric_is_compared_where_both_systems_have_it() -> None:
+    examples, predictions = corpus()
+    table = score.per_document(examples, predictions)
+    table.loc[table.index[table["method"] == "other"][:25], "average_precision"] = np.nan
+    found = score.summary(table)["other"]
+    assert (found["average_precision"]["n"], found["difference_to_adapler"]["average_precision"]["n"]) == (5, 5)
+    part = score.summary(table[table["annotation_id"].isin([f"e{n}" for n in range(25, 30)])])
+    expected = part["other"]["average_precision"]["value"] - part["adapler"]["average_precision"]["value"]
+    assert found["difference_to_adapler"]["average_precision"]["value"] == pytest.approx(expected)
+    effects = [
+        row["other"]["difference_to_adapler"]["average_precision"]["effect_size"]
+        for row in (score.summary(table), part)
+    ]
+    assert effects[0] == pytest.approx(effects[1])
+
+
 def test_runs_are_averaged_and_widen_the_interval() -> None:
     """Two seeds: the value is their mean, and the interval covers both where a single seed's does not."""
     examples, one = corpus(0)
@@ -171,6 +190,13 @@ def test_runs_are_averaged_and_widen_the_interval() -> None:
     assert both[name]["value"] == pytest.approx((first[name]["value"] + second[name]["value"]) / 2)
     assert both[name]["low"] < first[name]["value"] - 0.1 and both[name]["high"] > second[name]["value"] + 0.1
     assert both["fpr"]["value"] == pytest.approx(first["fpr"]["value"])
+    # The order of runs decides nothing, and two runs of a system differ from themselves by chance only.
+    assert score.summary(tables[::-1])["adapler"][name]["value"] == pytest.approx(both[name]["value"])
+    same = [table.assign(method=table["method"].replace("other", "again")) for table in tables]
+    for table in same:
+        table.loc[table["method"] == "again", NUMBERS] = table.loc[table["method"] == "adapler", NUMBERS].to_numpy()
+    difference = score.summary(same)["again"]["difference_to_adapler"][name]
+    assert difference["low"] < -0.1 < 0.1 < difference["high"] and difference["p"] is None
     with pytest.raises(ValueError, match="do not cover the same documents"):
         score.summary([tables[0], tables[1].iloc[1:]])
 
@@ -218,5 +244,5 @@ def test_the_verdict_names_each_side() -> None:
 
     methods = {"adapler": {}, "a": row(0.1, 0.01), "b": row(-0.1, 0.04), "c": row(0.1, 0.05), "d": row(0.2, 0.001)}
     (line,) = report.verdict({"methods": methods})
-    assert line.endswith("a, d have more; b have fewer; c do not differ significantly.")
+    assert line.endswith("more: a, d; fewer: b; no significant difference: c.")
     assert report.verdict({"methods": {"adapler": {}}}) == []

@@ -85,7 +85,8 @@ def test_people_stand_beside_the_files(folder: Path, tmp_path: Path) -> None:
     figures = scored(folder, write(tmp_path / "p.jsonl", good(), good("b")))
     human = figures["methods"]["human"]
     assert (human["documents"], human["token_f1"]["value"]) == (1, 1)
-    assert figures["methods"]["human"]["difference_to_p"]["token_f1"]["value"] == pytest.approx(1 / 3)
+    # Their gold is each other's: nothing is compared with it.
+    assert not any(key.startswith("difference") for key in human)
     write(folder / "annotators.jsonl", {"annotation_id": "a", "annotators": 3})
     with pytest.raises(DataError, match=r"annotators\.jsonl:1: expected 'annotation_id' and 'annotators'"):
         scored(folder, tmp_path / "p.jsonl")
@@ -99,6 +100,9 @@ def test_people_stand_beside_the_files(folder: Path, tmp_path: Path) -> None:
         (spans("b", (1, 1)), "span 1:1 of 'b' is empty"),
         (good("b", rationales=good("a")["rationales"]), "document 'a' is none of the annotation's"),
         (good("b", empty_classification_scores=HALF), "stands in 1 of 2 lines"),
+        (good("b", sufficiency_classification_scores={"NEG": 1.0}), "does not name the classes"),
+        (good("b", thresholded_scores=[good()["thresholded_scores"][0] | {"threshold": 50}]), "no share of the words"),
+        (good("b", thresholded_scores=good()["thresholded_scores"] * 2), "has a threshold twice"),
     ],
 )
 def test_what_the_official_program_lets_pass_is_refused(
@@ -109,10 +113,34 @@ def test_what_the_official_program_lets_pass_is_refused(
         scored(folder, path)
 
 
-def test_an_empty_rationale_is_a_rationale_and_no_scores_are_no_scores(folder: Path, tmp_path: Path) -> None:
-    figures = scored(folder, write(tmp_path / "p.jsonl", good(), good("b", rationales=[])))
-    assert figures["methods"]["p"]["token_recall"]["value"] == pytest.approx((1 + 0) / 2)
-    assert figures["methods"]["p"]["average_precision"]["value"] == pytest.approx(1 / 2)  # of the first alone, a tie
+def test_scores_of_some_examples_only_are_refused(folder: Path, tmp_path: Path) -> None:
+    """Else a system could be measured where it is good."""
+    with pytest.raises(DataError, match="'soft_rationale_predictions' stands in 1 of 2 lines"):
+        scored(folder, write(tmp_path / "p.jsonl", good(), good("b", rationales=[])))
+
+
+def test_files_without_scores_and_files_that_do_not_meet(folder: Path, tmp_path: Path) -> None:
+    hard, soft = ([spans("a", (0, 1)), spans("b", (1, 2))], [good("a"), good("b")])
+    for row in hard:
+        del row["rationales"][0]["soft_rationale_predictions"]
+    for row in soft:
+        del row["rationales"][0]["hard_rationale_predictions"]
+    one, two = write(tmp_path / "soft.jsonl", *soft), write(tmp_path / "hard.jsonl", *hard)
+    figures = scored(folder, one, two)
+    assert figures["chance"]["average_precision"] is not None and figures["chance"]["fpr"] is None
+    assert figures["methods"]["soft"]["iou_f1"]["value"] is None
+    assert figures["methods"]["hard"]["difference_to_soft"]["iou_f1"]["p"] is None
+    apart = scored(folder, write(tmp_path / "a.jsonl", hard[0]), write(tmp_path / "b.jsonl", hard[1]), part=True)
+    assert apart["methods"]["b"]["difference_to_a"]["fpr"]["value"] is None
+    with pytest.raises(UsageError, match="a second file called 'soft'"):
+        scored(folder, one, one)
+
+
+def test_an_infinite_divergence_has_no_value(folder: Path, tmp_path: Path) -> None:
+    sure = {"NEG": 0.0, "POS": 1.0}
+    path = write(tmp_path / "p.jsonl", good(classification_scores=sure), good("b"))
+    figures = scored(folder, path)["methods"]["p"]["comprehensiveness_kl"]
+    assert (figures["value"], figures["infinite"], figures["n"]) == (None, 1, 0)
 
 
 @pytest.mark.parametrize(

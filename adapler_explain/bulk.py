@@ -1,0 +1,194 @@
+"""Any number of texts in, predictions out: streaming, in order, in constant memory, and going on after a stop."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from adapler_explain.bulk_files import FORMATS, STREAM, BulkConfig, rows_of, sink
+from adapler_explain.classifier import Classifier, TextError, Window, check_device, word_maxima
+from adapler_explain.explainers.adapler import alive_in, survival_of
+from adapler_explain.progress import Progress
+from eraser_eval.datasets import bundled
+from eraser_eval.errors import DataError, MissingError, UsageError
+from eraser_eval.jsonl import document_of
+from eraser_eval.records import Document, spans_of
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Text:
+    """A row of the input that can be read: its number from 1, its name, its document and the windows of that."""
+
+    row: int
+    id: str
+    document: Document
+    windows: Sequence[Window]
+
+
+def bulk(config: BulkConfig) -> dict[str, int]:
+    """How many rows this call predicted (``rows``) and skipped (``skipped``), after all is written.
+
+    Raises:
+        UsageError: an option cannot be used, or the output was begun otherwise.
+        MissingError: the input or the model is not there.
+        DataError: a row cannot be read and ``skip_bad`` is off, or the input has none. What was done by then is kept
+            for ``resume``.
+    """
+    check(config)
+    classifier = load(config)
+    counts = {"rows": 0, "skipped": 0}
+    with (
+        sink(config, classifier.checksum, classifier.labels) as (file, done),
+        Progress("predicting", None, "texts", done) as progress,
+    ):
+        for group in by_pieces(readable(config, classifier, done, counts), config.batch_pieces):
+            for line in predictions(classifier, group, config):
+                file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            file.flush()
+            counts["rows"] += len(group)
+            progress.advance(len(group))
+        if not counts["rows"] and not done:
+            raise DataError(config.input, "has no texts")
+    return counts
+
+
+def check(config: BulkConfig) -> None:
+    """Raise UsageError for an option that cannot be used."""
+    check_device(config.device)
+    for option, value, choices in (
+        ("--dtype", config.dtype, tuple(DTYPES)),
+        ("--input-format", config.input_format or FORMATS[0], FORMATS),
+        ("--output", Path(config.output).suffix if config.output != STREAM else ".jsonl", (".jsonl", ".csv")),
+    ):
+        if value not in choices:
+            raise UsageError(f"{option} {value}: choose {' or '.join(choices)}")
+    if not 0 < config.operating_point < np.inf:
+        raise UsageError(f"--operating-point {config.operating_point}: give a number above 0")
+    if config.output == STREAM and config.resume:
+        raise UsageError("--resume: needs a file as --output")
+
+
+def load(config: BulkConfig) -> Classifier:
+    """The classifier, with its thresholds at the operating point."""
+    classifier = Classifier.load(config.model or bundled("models/adapler-movies"), config.device)
+    if not hasattr(classifier.model, "adapler"):
+        raise UsageError(f"--model {config.model}: not an AdapLeR checkpoint; train one with 'adapler-explain train'")
+    with torch.no_grad():
+        classifier.model.adapler.eta.mul_(config.operating_point)
+    classifier.model.to(DTYPES[config.dtype])
+    return classifier
+
+
+def by_pieces(texts: Iterable[Text], budget: int) -> Iterator[list[Text]]:
+    """``texts`` in order, in groups whose windows hold about ``budget`` pieces together; at least one in each.
+
+    Pieces are what costs: pruned batches hold no padding, so that long and short texts need not be sorted apart.
+    """
+    group: list[Text] = []
+    pieces = 0
+    try:
+        for text in texts:
+            size = sum(map(len, text.windows))
+            if group and pieces + size > budget:
+                yield group
+                group, pieces = [], 0
+            group.append(text)
+            pieces += size
+    except DataError:
+        # What stands before a bad row is not lost.
+        if group:
+            yield group
+        raise
+    if group:
+        yield group
+
+
+def predictions(classifier: Classifier, group: Sequence[Text], config: BulkConfig) -> Iterator[dict[str, Any]]:
+    """The output of each text of ``group``, in order."""
+    windows = [window for text in group for window in text.windows]
+    shares: list[Any] = []
+    survival: list[Any] = []
+    with torch.inference_mode():
+        for part in window_groups(windows, config.batch_pieces):
+            output = classifier.forward(part, prune=True)
+            shares += output.logits.double().softmax(-1).cpu().numpy().tolist()
+            rows = survival_of(output)
+            survival += [row[: len(window)] for row, window in zip(rows, part, strict=True)]
+    if not np.isfinite(shares).all():
+        raise MissingError("the model gives no finite probabilities; its weights are damaged, give another checkpoint")
+    layers = classifier.model.config.num_hidden_layers
+    begin = 0
+    for text in group:
+        end = begin + len(text.windows)
+        probabilities = np.mean(shares[begin:end], axis=0)
+        line = {
+            "row": text.row,
+            "annotation_id": text.id,
+            "classification": classifier.labels[int(probabilities.argmax())],
+            "classification_scores": dict(zip(classifier.labels, map(float, probabilities), strict=True)),
+        }
+        yield line | (rationale(text, survival[begin:end], layers) if config.explain else {})
+        begin = end
+
+
+def rationale(text: Text, survival: Sequence[Any], layers: int) -> dict[str, Any]:
+    """The words alive at the end, in ERASER's format and as text; soft scores are how long each word survived."""
+    words = text.document.words
+    scores = word_maxima(survival, text.windows, len(words))
+    mask = alive_in(scores, layers - 1)
+    spans = [{"start_token": span.start, "end_token": span.end} for span in spans_of(mask, [text.document])]
+    entry = {"docid": text.id, "hard_rationale_predictions": spans}
+    entry["soft_rationale_predictions"] = scores.round(6).tolist()
+    return {"rationales": [entry], "kept_words": [word for word, kept in zip(words, mask, strict=True) if kept]}
+
+
+def window_groups(windows: Sequence[Window], budget: int) -> Iterator[list[Window]]:
+    """``windows`` in order, in groups of at most ``budget`` pieces, or of one."""
+    group: list[Window] = []
+    pieces = 0
+    for window in windows:
+        if group and pieces + len(window) > budget:
+            yield group
+            group, pieces = [], 0
+        group.append(window)
+        pieces += len(window)
+    if group:
+        yield group
+
+
+def readable(config: BulkConfig, classifier: Classifier, done: int, counts: dict[str, int]) -> Iterator[Text]:
+    """The texts after row ``done``; a bad row is an error, or, with ``skip_bad``, a line on stderr."""
+    where = Path("standard input" if config.input == STREAM else config.input)
+    for number, row in islice(rows_of(config, where), done, None):
+        try:
+            if isinstance(row, DataError):
+                raise row
+            yield _text_of(row, number, config, classifier, where)
+        except DataError as error:
+            if not config.skip_bad:
+                raise
+            counts["skipped"] += 1
+            print(f"skipped: {error}", file=sys.stderr)
+
+
+def _text_of(row: Mapping[str, Any], number: int, config: BulkConfig, classifier: Classifier, where: Path) -> Text:
+    content, query = row.get(config.text), row.get(config.query) or ""
+    if not isinstance(content, str) or not isinstance(query, str):
+        columns = ", ".join(map(str, row))
+        raise DataError(where, f"needs a text in column {config.text!r}; its columns are {columns}", number)
+    identifier = str(row.get(config.id) or f"row-{number}")
+    try:
+        document = document_of(identifier, [" ".join(line.split()) for line in content.splitlines()])
+        return Text(number, identifier, document, classifier.windows(document.words, query))
+    except (ValueError, TextError) as error:
+        raise DataError(where, str(error), number) from None

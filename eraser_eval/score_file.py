@@ -195,7 +195,8 @@ def _sound_rows(path: Path, context: Context, tolerated: frozenset[str]) -> list
     defects = [defect for defect in prediction_defects(path, context, rows) if defect.kind not in tolerated]
     if defects:
         more = f" (and {len(defects) - 1} more; see 'adapler-explain validate')" if len(defects) > 1 else ""
-        raise DataError(path, f"{defects[0].text.removeprefix(f'{path}:').lstrip()}{more}")
+        where, _, what = defects[0].text.partition(": ")
+        raise DataError(where, f"{what}{more}")
     if not rows:
         raise DataError(path, "has no predictions")
     return rows

@@ -109,8 +109,9 @@ def test_what_the_official_program_lets_pass_is_refused(
     folder: Path, tmp_path: Path, row: dict[str, Any], message: str
 ) -> None:
     path = write(tmp_path / "p.jsonl", good(), row)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as caught:
         scored(folder, path)
+    assert str(caught.value).startswith((f"{path}:2: 'b'", f"{path}: "))
 
 
 def test_scores_of_some_examples_only_are_refused(folder: Path, tmp_path: Path) -> None:

@@ -209,6 +209,38 @@ def predict_command(
     typer.echo(f"{counts['rows']} texts, {counts['skipped']} skipped", err=True)
 
 
+@app.command("bench")
+def bench_command(
+    model: Annotated[str | None, typer.Option(help="AdapLeR checkpoint. Default: random weights of --shape.")] = None,
+    shape: Annotated[str, typer.Option(help="bert-base, minilm or tiny.")] = "bert-base",
+    keep: Annotated[str, typer.Option(help="With random weights: how many times fewer FLOPs, e.g. 10x.")] = "10x",
+    batches: Annotated[str, typer.Option(help="Texts in a batch, comma-separated.")] = "1,32",
+    lengths: Annotated[str, typer.Option(help="Pieces of a text, comma-separated.")] = "128",
+    variants: Annotated[str | None, typer.Option(help="Comma-separated. Default: all.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds, after one that warms up.")] = 7,
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    output: Annotated[str | None, typer.Option("--json", help="Write the rows there.")] = None,
+) -> None:
+    """Time pruned inference beside the stock model, interleaved in one process."""
+    from pathlib import Path
+
+    from adapler_explain.bench import BenchConfig, bench
+    from eraser_eval import report
+    from eraser_eval.files import write_json
+
+    try:
+        times = float(keep.removesuffix("x"))
+        texts, pieces = (tuple(int(size) for size in numbers.split(",")) for numbers in (batches, lengths))
+    except ValueError:
+        raise UsageError("--keep, --batches, --lengths: give numbers, e.g. --keep 10x --batches 1,32") from None
+    named = tuple(name.strip() for name in variants.split(",") if name.strip()) if variants else ()
+    figures = bench(BenchConfig(model, shape, times, texts, pieces, named, repeats, device, seed))
+    if output:
+        write_json(Path(output), figures)
+    report.bench_terminal(figures)
+
+
 def main() -> None:
     """Run the command line; a user's error is one line on stderr and its exit code, never a traceback."""
     for stream in (sys.stdout, sys.stderr):

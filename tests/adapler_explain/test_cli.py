@@ -167,3 +167,12 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     stopped = "import adapler_explain.evaluate as e\ndef stop(config): raise KeyboardInterrupt\ne.evaluate = stop"
     result = run("eval", "--dataset", "movies", cwd=tmp_path, code=stopped)
     assert result.returncode == 130 and "--resume" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_bench_prints_and_writes(tmp_path: Path) -> None:
+    options = ["--shape", "tiny", "--batches", "1,2", "--lengths", "16", "--repeats", "1", "--keep", "4x"]
+    result = CliRunner().invoke(cli.app, ["bench", *options, "--json", str(tmp_path / "bench.json")])
+    assert "adapler-one-at-a-time" in result.output and "interleaved rounds" in result.output
+    assert len(json.loads((tmp_path / "bench.json").read_text())["rows"]) == 12
+    refused = CliRunner().invoke(cli.app, ["bench", "--batches", "many"])
+    assert isinstance(refused.exception, UsageError) and "--batches" in str(refused.exception)

@@ -43,6 +43,7 @@ def figures_of(
         made = predictions.get(method)
         figures[method]["budget"] = "adapler" if made else "own"
         figures[method]["explains"] = made[0].extra["explains"] if made else "nothing: predictions from elsewhere"
+    measured = {name: metric for name, metric in METRICS.items() if name in figures["adapler"]}
     facts = {
         "data": f"{split.info.name}/{split.name}/{split.source}@{split.checksum}",
         "n": len(examples),
@@ -76,9 +77,9 @@ def figures_of(
         "prevalence": float(np.mean([example.gold_mask.mean() for example in examples])),
         "classification": classification,
         "efficiency": score.efficiency(own),
-        "chance": score.chance_levels(examples, budgets),
+        "chance": score.chance_levels(examples, budgets, measured),
         "methods": figures,
-        "signatures": signatures([name for name in METRICS if name in figures["adapler"]], facts),
+        "signatures": signatures(list(measured), facts),
     }
     return content, table
 

@@ -47,6 +47,7 @@ def per_document(
     predictions: Mapping[str, Sequence[Prediction]],
     iou_thresholds: Sequence[float] = (),
     cutoffs: Sequence[int] = (),
+    budgets: Mapping[str, int] | None = None,
 ) -> pd.DataFrame:
     """The statistics of every method on every example: one row for each pair, in the order of both.
 
@@ -57,6 +58,7 @@ def per_document(
         examples: with gold evidence.
         predictions: method to its predictions, in any order. A method may lack examples: then it has no row for them.
         iou_thresholds, cutoffs: beside the usual ones.
+        budgets: example id to the words that the reference system chose; None: nothing is measured at them.
 
     Raises:
         ValueError: a prediction does not fit its example, or a method has none for any example.
@@ -70,8 +72,10 @@ def per_document(
             raise ValueError(f"method {method!r} has no prediction for any example")
         gold = whole if len(covered) == len(examples) else Gold.of(covered)
         chosen = [by_id[example.id] for example in covered]
+        words = None if budgets is None else np.array([budgets.get(example.id, np.nan) for example in covered])
         try:
-            columns = plausibility.statistics(gold, chosen, iou_thresholds, cutoffs) | faithfulness.statistics(chosen)
+            columns = plausibility.statistics(gold, chosen, iou_thresholds, cutoffs, words)
+            columns |= faithfulness.statistics(chosen)
         except ValueError as error:
             raise ValueError(f"method {method!r}, {error}") from None
         head = {

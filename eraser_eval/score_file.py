@@ -95,11 +95,13 @@ def score_files(config: ScoreConfig) -> dict[str, Any]:
     files = _named_files(config.results)
     made = {name: [_predictions(file, context, config) for file in paths] for name, paths in files.items()}
     reference = next(iter(made))
+    first = {prediction.id: prediction for prediction in made[reference][0]}
+    budgets = {p.id: p.words_chosen for p in first.values() if p.spans is not None}
     tables = []
     for number in range(max(map(len, made.values()))):
         run = {name: runs[number] for name, runs in made.items() if number < len(runs)}
         try:
-            tables.append(score.per_document(examples, run, config.iou_thresholds, config.cutoffs))
+            tables.append(score.per_document(examples, run, config.iou_thresholds, config.cutoffs, budgets))
         except ValueError as error:
             raise DataError(config.data_dir, str(error)) from None
     tables[0] = pd.concat([tables[0], human.leave_one_out(examples, config.iou_thresholds)])
@@ -113,8 +115,6 @@ def score_files(config: ScoreConfig) -> dict[str, Any]:
         raise DataError(config.data_dir, str(error)) from None
     for name, runs in made.items():
         methods[name] |= _about(examples, runs[0]) | {"results": checksum(files[name])}
-    first = {prediction.id: prediction for prediction in made[reference][0]}
-    budgets = {p.id: p.words_chosen for p in first.values() if p.spans is not None}
     covered = [example for example in examples if example.id in first]
     collected = config.data_dir / "docs.jsonl"
     people = [config.data_dir / "annotators.jsonl"] if (config.data_dir / "annotators.jsonl").is_file() else []

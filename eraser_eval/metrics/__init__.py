@@ -124,6 +124,13 @@ METRICS: dict[str, Metric] = {
         lower_is_better=True,
         shown=True,
     ),
+    "fpr_at_reference": mean_metric(
+        "FPR @reference",
+        "fpr_at_reference",
+        "the same for as many top-scored words as the reference system chose in that document",
+        "unit:word|budget:reference",
+        lower_is_better=True,
+    ),
     "average_precision": mean_metric(
         "AP",
         "average_precision",
@@ -182,6 +189,12 @@ METRICS: dict[str, Metric] = {
         "token_f1_at_gold",
         "F1 of as many top-scored words as people marked; precision and recall are then the same",
         "unit:word|budget:gold",
+    ),
+    "token_f1_at_reference": mean_metric(
+        "Token F1 @reference",
+        "token_f1_at_reference",
+        "F1 of as many top-scored words as the reference system chose in that document",
+        "unit:word|budget:reference",
     ),
     "iou_f1": Metric(
         "IOU F1",

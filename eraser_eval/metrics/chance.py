@@ -56,6 +56,7 @@ def chance_statistics(
         "marked": marked,
         "token_f1_at_gold": np.where(some, share, np.nan),
     }
+    columns |= {f"{name}_at_reference": columns[name] for name in ("fpr", "token_f1")}
     for third, count in (thirds or {}).items():
         columns[f"coverage_{third}"] = np.where(count > 0, budget / words, np.nan)
     for cutoff in cutoffs:

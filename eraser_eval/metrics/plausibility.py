@@ -24,6 +24,7 @@ def statistics(
     predictions: Sequence[Prediction],
     iou_thresholds: Sequence[float] = (),
     cutoffs: Sequence[int] = (),
+    budgets: FloatArray | None = None,
 ) -> dict[str, FloatArray]:
     """Every statistic by column name, each ``[examples]``.
 
@@ -31,6 +32,7 @@ def statistics(
         gold: the examples.
         predictions: one for each, in the same order.
         iou_thresholds, cutoffs: beside the usual ones.
+        budgets: ``[examples]``, the words that a reference system chose; NaN where it has no hard rationale.
 
     Raises:
         ValueError: a prediction does not fit its example; see :meth:`eraser_eval.metrics.corpus.Made.of`.
@@ -44,6 +46,10 @@ def statistics(
         hard |= {f"iou_precision{suffix}": precision, f"iou_recall{suffix}": recall}
     columns |= {name: np.where(made.has_rationale, values, np.nan) for name, values in hard.items()}
     soft = soft_statistics(gold, made.scores, sorted({CUTOFF, *cutoffs}))
+    if budgets is not None:
+        top = hard_statistics(gold, top_of_each(made.scores, gold.lengths, np.nan_to_num(budgets).astype(np.int64)))
+        given = ~np.isnan(budgets)
+        soft |= {f"{name}_at_reference": np.where(given, top[name], np.nan) for name in ("fpr", "token_f1")}
     columns |= {name: np.where(made.has_scores, values, np.nan) for name, values in soft.items()}
     return columns | _sentence_statistics(gold, predictions)
 

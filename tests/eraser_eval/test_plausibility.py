@@ -306,7 +306,7 @@ def test_every_metric_names_columns_that_exist() -> None:
     row = {"probabilities": whole, "erased": whole, "kept": whole, "empty": {"A": 0.5, "B": 0.5}}
     more = {"erasures": erasures, "sentence_erasures": erasures, "sentence_scores": {"d": (0.1, 0.2)}}
     made = Prediction("e", "A", scores={"d": (0.0,) * WORDS}, **row, **more)
-    columns = per_document([example([True] * 3 + [False] * 9)], {"m": [made]})
+    columns = per_document([example([True] * 3 + [False] * 9)], {"m": [made]}, budgets={"e": 3})
     for name, metric in METRICS.items():
         assert set(metric.columns) <= set(columns.columns), name
         assert metric.fixes.startswith("unit:") and "|over:" in metric.fixes

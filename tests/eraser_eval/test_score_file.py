@@ -66,7 +66,24 @@ def test_files_are_compared_with_the_first_and_runs_are_put_together(folder: Pat
     assert (figures["methods"]["mixed"]["runs"], figures["methods"]["mixed"]["token_f1"]["value"]) == (2, 0.5)
     header, rows = score_rows(figures)
     assert header == ["metric", "good", "bad", "mixed", "chance"]
-    assert rows[6][:3] == ["token_f1 ↑", "1.000 [1.000, 1.000]", "0.000 [0.000, 0.000]"]
+    assert next(row for row in rows if row[0] == "token_f1 ↑")[:3] == [
+        "token_f1 ↑",
+        "1.000 [1.000, 1.000]",
+        "0.000 [0.000, 0.000]",
+    ]
+
+
+def test_scores_are_cut_at_the_number_of_words_that_the_first_file_chose(folder: Path, tmp_path: Path) -> None:
+    """The first file chooses one word of a and two of b; the other's highest scores there are word 2, words 2 and 0."""
+    scores = {"soft_rationale_predictions": [0.2, 0.1, 0.9], "hard_rationale_predictions": None}
+    rows = [good(docid, rationales=[good(docid)["rationales"][0] | scores]) for docid in "ab"]
+    first = write(tmp_path / "first.jsonl", spans("a", (0, 1)), spans("b", (1, 3)))
+    figures = scored(folder, first, write(tmp_path / "other.jsonl", *rows))
+    other = figures["methods"]["other"]
+    assert other["fpr_at_reference"]["value"] == pytest.approx((1 / 2 + 1 / 1) / 2)
+    assert other["token_f1_at_reference"]["value"] == pytest.approx((0 + 1 / 2) / 2)
+    assert figures["chance"]["fpr_at_reference"] == pytest.approx((1 / 3 + 2 / 3) / 2)
+    assert "|budget:reference|" in figures["signatures"]["fpr_at_reference"]
 
 
 def test_a_part_of_the_split(folder: Path, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from eraser_eval import human, score
 from eraser_eval.datasets import Split, bundled, limited, load
 from eraser_eval.errors import DataError, MissingError, UsageError
 from eraser_eval.files import checksum, exclusive, write_text
-from eraser_eval.jsonl import prediction_line, prediction_of, read_predictions
+from eraser_eval.prediction_file import prediction_line, prediction_of, read_predictions
 from eraser_eval.records import Prediction
 
 

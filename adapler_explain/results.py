@@ -44,19 +44,6 @@ def figures_of(
         figures[method]["budget"] = "adapler" if made else "own"
         figures[method]["explains"] = made[0].extra["explains"] if made else "nothing: predictions from elsewhere"
     measured = {name: metric for name, metric in METRICS.items() if name in figures["adapler"]}
-    facts = {
-        "data": f"{split.info.name}/{split.name}/{split.source}@{split.checksum}",
-        "n": len(examples),
-        "own": "adapler's words of each document",
-        "words": "largest of a word's pieces",
-        "class": manifest["target"],
-        "adapler": manifest["model_checksum"],
-        "explained": manifest["reference_model_checksum"] or "adapler without removal",
-        "interval": f"95% percentile bootstrap over documents, {bootstrap.RESAMPLES}",
-        "test": f"approximate randomisation, {significance.PERMUTATIONS}, Holm over methods",
-        "seed": manifest["seed"],
-        "version": package_version(),
-    }
     content = {
         "dataset": split.info.name,
         "title": split.info.title,
@@ -79,9 +66,26 @@ def figures_of(
         "efficiency": score.efficiency(own),
         "chance": score.chance_levels(examples, budgets, measured),
         "methods": figures,
-        "signatures": signatures(list(measured), facts),
+        "signatures": signatures(list(measured), _facts(split, manifest)),
     }
     return content, table
+
+
+def _facts(split: Split, manifest: Mapping[str, Any]) -> dict[str, object]:
+    """What fixes the figures of a run beside the metric itself."""
+    return {
+        "data": f"{split.info.name}/{split.name}/{split.source}@{split.checksum}",
+        "n": len(split.examples),
+        "own": "adapler's words of each document",
+        "words": "largest of a word's pieces",
+        "class": manifest["target"],
+        "adapler": manifest["model_checksum"],
+        "explained": manifest["reference_model_checksum"] or "adapler without removal",
+        "interval": f"95% percentile bootstrap over documents, {bootstrap.RESAMPLES}",
+        "test": f"approximate randomisation, {significance.PERMUTATIONS}, Holm over methods",
+        "seed": manifest["seed"],
+        "version": package_version(),
+    }
 
 
 def write_results(folder: Path, split: Split, table: pd.DataFrame, figures: Mapping[str, Any]) -> None:

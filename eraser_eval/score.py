@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
 from eraser_eval import bootstrap, significance
+from eraser_eval.method import Method, jackknifed, resampled
 from eraser_eval.metrics import CUTOFF, METRICS, Metric, faithfulness, plausibility
 from eraser_eval.metrics.chance import chance_statistics
 from eraser_eval.metrics.corpus import Gold
@@ -139,86 +140,12 @@ def summary(
     return figures
 
 
-@dataclass(frozen=True)
-class Method:
-    """One method's statistics: ``columns`` is ``[runs, examples, columns]`` in the order of ``ids`` and ``names``.
-
-    A column with an infinite value is undefined throughout; ``infinite`` counts such values.
-    """
-
-    ids: tuple[str, ...]
-    names: tuple[str, ...]
-    columns: FloatArray
-    infinite: Mapping[str, int]
-    means: Mapping[str, float | None]
-
-    @classmethod
-    def of(cls, tables: Sequence[pd.DataFrame], metrics: Mapping[str, Metric]) -> Method:
-        """The method of which ``tables`` are the runs."""
-        names = tuple(sorted({column for metric in metrics.values() for column in metric.columns}))
-        ids = tuple(tables[0]["annotation_id"])
-        ordered = [table.set_index("annotation_id") for table in tables]
-        if any(set(table.index) != set(ids) or len(table) != len(ids) for table in ordered):
-            raise ValueError(f"the runs of {tables[0]['method'].iloc[0]!r} do not cover the same documents")
-        columns = np.stack([table.loc[list(ids)].reindex(columns=names).to_numpy(float) for table in ordered])
-        infinite = np.isinf(columns).sum(axis=(0, 1))
-        columns[:, :, infinite > 0] = np.nan
-        means = {name: _mean([table[name] for table in tables]) for name in ("rationale_words", "seconds")}
-        return cls(ids, names, columns, dict(zip(names, infinite.tolist(), strict=True)), means)
-
-    def restricted(self, ids: Sequence[str]) -> Method:
-        """The same with only the examples ``ids``, in their order."""
-        place = {identifier: number for number, identifier in enumerate(self.ids)}
-        return replace(self, ids=tuple(ids), columns=self.columns[:, [place[identifier] for identifier in ids]])
-
-    def where_defined(self, other: Method) -> Method:
-        """The same, undefined wherever ``other``, of the same examples, is in one of its runs."""
-        gap = np.isnan(self.columns).any(axis=0) | np.isnan(other.columns).any(axis=0)
-        return replace(self, columns=np.where(gap, np.nan, self.columns))
-
-    def count(self, metric: Metric) -> int:
-        """The examples where ``metric`` is defined in every run."""
-        return int((~np.isnan(self.of_metric(metric, self.columns)).any(axis=(0, 2))).sum())
-
-    def of_metric(self, metric: Metric, columns: FloatArray) -> FloatArray:
-        """Those of ``columns`` (last axis as ``names``) that ``metric`` needs."""
-        chosen: FloatArray = columns[..., [self.names.index(column) for column in metric.columns]]
-        return chosen
-
-
-def _resampled(
-    method: Method, metrics: Mapping[str, Metric], draws: bootstrap.Bootstrap, stream: int
-) -> dict[str, FloatArray]:
-    """Metric to its values of all examples and of every resample, ``[1 + resamples]``, over drawn runs.
-
-    The documents drawn are the same for all methods; runs are drawn by ``stream``, as run 1 of two methods is no pair.
-    """
-    runs, examples, width = method.columns.shape
-    flat = method.columns.transpose(1, 0, 2).reshape(examples, runs * width)
-    means = draws.means(flat).reshape(-1, runs, width)
-    generator = np.random.default_rng([draws.seed, 2, stream])
-    chosen = generator.integers(runs, size=(len(means), runs))
-    chosen[0] = np.arange(runs)
-    values = {}
-    for name, metric in metrics.items():
-        each = metric.aggregate(tuple(np.moveaxis(method.of_metric(metric, means), -1, 0)))
-        values[name] = np.take_along_axis(each, chosen, axis=1).mean(axis=1)
-    return values
-
-
-def _jackknife(method: Method, metric: Metric) -> FloatArray:
-    found: FloatArray = np.mean(
-        [bootstrap.jackknife(method.of_metric(metric, run), metric) for run in method.columns], axis=0
-    )
-    return found
-
-
 def _own_figures(method: Method, metrics: Mapping[str, Metric], settings: Statistics) -> dict[str, Any]:
     draws = bootstrap.Bootstrap(len(method.ids), settings.seed, settings.resamples, settings.interval)
-    values = _resampled(method, metrics, draws, 0)
+    values = resampled(method, metrics, draws, 0)
     figures: dict[str, Any] = {}
     for name, metric in metrics.items():
-        estimate = draws.estimate(values[name], _jackknife(method, metric))
+        estimate = draws.estimate(values[name], jackknifed(method, metric))
         infinite = sum(method.infinite[column] for column in metric.columns)
         more = {"infinite": infinite} if infinite else {}
         figures[name] = estimate.as_dict() | {"n": method.count(metric)} | more
@@ -241,7 +168,7 @@ def _differences(
     one, two = method.restricted(common), reference.restricted(common)
     one, two = one.where_defined(two), two.where_defined(one)
     draws = bootstrap.Bootstrap(len(common), settings.seed, settings.resamples, settings.interval)
-    first, second = _resampled(one, metrics, draws, 0), _resampled(two, metrics, draws, 1)
+    first, second = resampled(one, metrics, draws, 0), resampled(two, metrics, draws, 1)
     # Which runs would be swapped is not defined for several; their interval draws them.
     single = len(one.columns) == len(two.columns) == 1
     pairs = {
@@ -252,7 +179,7 @@ def _differences(
     p_values = significance.randomisation_test(pairs, settings.seed, settings.resamples)
     effects = {name: significance.effect_size(*pair) for name, pair in pairs.items()}
     return {
-        name: draws.estimate(first[name] - second[name], _jackknife(one, metric) - _jackknife(two, metric)).as_dict()
+        name: draws.estimate(first[name] - second[name], jackknifed(one, metric) - jackknifed(two, metric)).as_dict()
         | {"n": one.count(metric), "p": p_values.get(name), "p_holm": None, "effect_size": effects.get(name)}
         for name, metric in metrics.items()
     }
@@ -311,8 +238,3 @@ def _seconds(prediction: Prediction) -> float | None:
     """What our prediction files say that an explanation took; other files may hold anything under that name."""
     value = prediction.extra.get("seconds")
     return value if isinstance(value, float) and 0 <= value < np.inf else None
-
-
-def _mean(columns: Sequence[pd.Series[Any]]) -> float | None:
-    value = float(np.mean([column.astype(float).mean() for column in columns]))
-    return None if np.isnan(value) else value

@@ -13,11 +13,13 @@ import pandas as pd
 from sklearn.metrics import classification_report
 
 from eraser_eval import human, score
+from eraser_eval.datasets.load import eraser_checksum
 from eraser_eval.errors import DataError, UsageError
 from eraser_eval.files import checksum
-from eraser_eval.jsonl import DocumentStore, prediction_of, read_examples, read_lines
+from eraser_eval.jsonl import DocumentStore, read_examples, read_lines
 from eraser_eval.metrics import metrics_for
 from eraser_eval.metrics.official import AOPC_THRESHOLDS, IOU_THRESHOLDS, official_scores
+from eraser_eval.prediction_file import prediction_of
 from eraser_eval.records import Erasure, Example, Prediction
 from eraser_eval.signature import package_version, signatures
 from eraser_eval.validate import (
@@ -116,22 +118,7 @@ def score_files(config: ScoreConfig) -> dict[str, Any]:
     for name, runs in made.items():
         methods[name] |= _about(examples, runs[0]) | {"results": checksum(files[name])}
     covered = [example for example in examples if example.id in first]
-    collected = config.data_dir / "docs.jsonl"
-    people = [config.data_dir / "annotators.jsonl"] if (config.data_dir / "annotators.jsonl").is_file() else []
-    texts = [collected] if collected.is_file() else [
-        config.data_dir / "docs" / docid for docid in sorted({d.docid for e in examples for d in e.documents})
-    ]  # fmt: skip
-    data_checksum = checksum([path, *people, *texts])
-    facts = {
-        "data": f"{config.data_dir.resolve().name}/{config.split}@{data_checksum}",
-        "n": "/".join(str(methods[name]["documents"]) for name in made),
-        "predictions": "/".join(methods[name]["results"] for name in made),
-        "shares": _shares(made),
-        "interval": f"95% {config.interval} bootstrap over documents, {config.resamples}",
-        "test": f"approximate randomisation, {config.resamples}, Holm over methods",
-        "seed": config.seed,
-        "version": package_version(),
-    }
+    data_checksum = eraser_checksum(path, examples)
     return {
         "data": str(config.data_dir),
         "split": config.split,
@@ -142,8 +129,29 @@ def score_files(config: ScoreConfig) -> dict[str, Any]:
         "methods": methods,
         "chance": score.chance_levels(covered, budgets, metrics),
         "signatures": signatures(
-            [name for name in metrics if any(name in m for m in methods.values())], facts, metrics
+            [name for name in metrics if any(name in m for m in methods.values())],
+            _facts(config, methods, made, data_checksum),
+            metrics,
         ),
+    }
+
+
+def _facts(
+    config: ScoreConfig,
+    methods: Mapping[str, Any],
+    made: Mapping[str, Sequence[Sequence[Prediction]]],
+    data_checksum: str,
+) -> dict[str, object]:
+    """What fixes the figures beside the metric itself."""
+    return {
+        "data": f"{config.data_dir.resolve().name}/{config.split}@{data_checksum}",
+        "n": "/".join(str(methods[name]["documents"]) for name in made),
+        "predictions": "/".join(methods[name]["results"] for name in made),
+        "shares": _shares(made),
+        "interval": f"95% {config.interval} bootstrap over documents, {config.resamples}",
+        "test": f"approximate randomisation, {config.resamples}, Holm over methods",
+        "seed": config.seed,
+        "version": package_version(),
     }
 
 

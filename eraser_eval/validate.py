@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from eraser_eval.errors import DataError
-from eraser_eval.jsonl import BY_SENTENCES, BY_WORDS, EMPTY, ERASED, KEPT, DocumentStore, scan_examples, scan_lines
+from eraser_eval.jsonl import DocumentStore, scan_examples, scan_lines
+from eraser_eval.prediction_file import BY_SENTENCES, BY_WORDS, EMPTY, ERASED, KEPT
 from eraser_eval.records import Example
 
 PROBABILITIES = ("classification_scores", ERASED, KEPT, EMPTY)

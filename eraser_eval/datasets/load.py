@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -140,13 +140,16 @@ def load(name: str, split: str, root: Path | None = None) -> Split:
     examples = _read(place, file, info.labels)
     if not info.reads_query:
         examples = [replace(example, query="") for example in examples]
-    sources = [file]
-    if _is_eraser(place):
-        sources += [place / "annotators.jsonl"] if (place / "annotators.jsonl").is_file() else []
-        collected = place / "docs.jsonl"
-        names = sorted({document.docid for example in examples for document in example.documents})
-        sources += [collected] if collected.is_file() else [place / "docs" / docid for docid in names]
-    return Split(info, split, source, place, tuple(examples), checksum(sources), len(examples), file)
+    digest = eraser_checksum(file, examples) if _is_eraser(place) else checksum([file])
+    return Split(info, split, source, place, tuple(examples), digest, len(examples), file)
+
+
+def eraser_checksum(file: Path, examples: Sequence[Example]) -> str:
+    """The checksum of a split file in ERASER's format and of all that its ``examples`` refer to beside it."""
+    people, collected = file.with_name("annotators.jsonl"), file.with_name("docs.jsonl")
+    names = sorted({document.docid for example in examples for document in example.documents})
+    texts = [collected] if collected.is_file() else [file.parent / "docs" / docid for docid in names]
+    return checksum([file, *([people] if people.is_file() else []), *texts])
 
 
 def from_rows(

@@ -17,9 +17,9 @@ import numpy as np
 from scipy.stats import entropy
 from sklearn.metrics import accuracy_score, classification_report
 
-from eraser_eval.jsonl import ERASED, KEPT
 from eraser_eval.metrics.overlap import best_overlaps
 from eraser_eval.metrics.ranking import areas
+from eraser_eval.prediction_file import ERASED, KEPT
 from eraser_eval.records import Document
 
 Row = Mapping[str, Any]

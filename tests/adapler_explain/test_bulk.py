@@ -16,7 +16,7 @@ from adapler_explain.bulk import BulkConfig, Text, bulk, by_pieces
 from adapler_explain.classifier import Classifier
 from adapler_explain.predict import mean_probabilities
 from eraser_eval.errors import DataError, MissingError, UsageError
-from eraser_eval.jsonl import read_predictions
+from eraser_eval.prediction_file import read_predictions
 
 TEXTS = ["the film was good .", "bad", "a long film , " * 12, "good good film\nbad end"]
 

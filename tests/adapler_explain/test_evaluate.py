@@ -17,8 +17,8 @@ from adapler_explain.explainers import EXPLAINERS
 from eraser_eval import human, report
 from eraser_eval.datasets import from_rows, load
 from eraser_eval.errors import DataError, MissingError, UsageError
-from eraser_eval.jsonl import read_predictions
 from eraser_eval.metrics import METRICS
+from eraser_eval.prediction_file import read_predictions
 from eraser_eval.records import mask_of
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from eraser_eval.datasets import load
 from eraser_eval.errors import DataError, MissingError
-from eraser_eval.jsonl import DocumentStore, prediction_line, prediction_of, read_examples, read_predictions
+from eraser_eval.jsonl import DocumentStore, read_examples
+from eraser_eval.prediction_file import prediction_line, prediction_of, read_predictions
 from eraser_eval.records import Prediction, Span
 
 GOOD = annotation("a", "POS", (0, 1))

@@ -10,8 +10,9 @@ RUN := runs/train-movies
 PEOPLE ?= ../shared/reference/eraser_predictions/movies_human
 HUMAN = $(foreach who,majority union,$(if $(wildcard $(PEOPLE)/$(who).jsonl),--add human-$(who)=$(PEOPLE)/$(who).jsonl))
 BUNDLED := data/models/adapler-movies
+OURS := unpruned,unpruned-int8,adapler,adapler-padded,adapler-one-at-a-time,adapler-int8
 
-.PHONY: setup format lint types test test-slow check bench-score eval train results wheel clean
+.PHONY: setup format lint types test test-slow check bench bench-score eval train results wheel clean
 
 setup: .venv/.installed
 
@@ -41,6 +42,16 @@ check: lint types test
 
 bench-score: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/score.py
+
+# Wall clock on this machine beside what else one would run: docs/results/bench*.json, .md and figures. What is slowest
+# and slower than the stock model here is timed on the bundled model alone.
+bench: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	$(BIN)/adapler-explain bench --shape bert-base --keep 10x,2x --sizes 1x128,1x512,32x128,8x512,8x8-512 --repeats 3 \
+	    --seconds 2 --variants stock-sdpa,stock-compile,stock-int8,onnxruntime,onnxruntime-int8,openvino,half-depth,$(OURS) \
+	    --json docs/results/bench.json --figure docs/results/bench.png
+	$(BIN)/adapler-explain bench --model $(BUNDLED) --dataset movies --data-root $(DATA) --sizes 1,32 --accuracy \
+	    --json docs/results/bench-movies.json --figure docs/results/bench-movies.png
 
 eval: setup
 	$(BIN)/adapler-explain eval --dataset movies

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-
-from adapler_explain.attention import packed_attention
+from transformers.activations import GELUActivation
 
 
 def is_supported(model: nn.Module) -> bool:
     """Whether this module knows the encoder of ``model``."""
-    return hasattr(model, "bert")
+    config: Any = getattr(model, "config", None)
+    return config is not None and config.model_type in ("bert", "adapler_bert") and not config.is_decoder
 
 
 def embedding_layer(model: nn.Module) -> nn.Module:
@@ -27,6 +28,11 @@ def layers(model: nn.Module) -> Sequence[nn.Module]:
     return modules
 
 
+def set_layers(model: Any, kept: Sequence[nn.Module]) -> None:
+    """Make ``kept`` the encoder's layers."""
+    _encoder(model).encoder.layer = nn.ModuleList(kept)
+
+
 def embed_packed(model: nn.Module, input_ids: Tensor, token_type_ids: Tensor, position: Tensor) -> Tensor:
     """Embeddings ``[total, hidden]`` of packed pieces; ids and columns are ``[total]``."""
     embedded = embedding_layer(model)(
@@ -36,13 +42,64 @@ def embed_packed(model: nn.Module, input_ids: Tensor, token_type_ids: Tensor, po
     return hidden
 
 
-def run_packed(layer: Any, hidden: Tensor, lengths: list[int]) -> Tensor:
-    """One stock BERT layer on packed hidden states ``[total, hidden]``, each text attending to itself alone."""
-    attention = layer.attention.self
-    shape = (len(hidden), attention.num_attention_heads, attention.attention_head_size)
-    query, key, value = (project(hidden).view(shape) for project in (attention.query, attention.key, attention.value))
-    context = packed_attention(query, key, value, lengths).reshape(len(hidden), -1)
-    output: Tensor = layer.feed_forward_chunk(layer.attention.output(context, hidden))
+@dataclass(frozen=True)
+class LayerParts:
+    """What an encoder layer is made of: attention, feed-forward network, and a norm after each.
+
+    Attributes:
+        query, key, value, attention_output: linear maps of the attention.
+        attention_norm: after the attention and its residual.
+        up, activation, down: the feed-forward network.
+        output_norm: after the feed-forward network and its residual.
+        heads: attention heads.
+        is_gelu: whether the activation is the exact GELU.
+    """
+
+    query: nn.Linear
+    key: nn.Linear
+    value: nn.Linear
+    attention_output: nn.Linear
+    attention_norm: nn.LayerNorm
+    up: nn.Linear
+    activation: Callable[[Tensor], Tensor]
+    down: nn.Linear
+    output_norm: nn.LayerNorm
+    heads: int
+    is_gelu: bool
+
+    @property
+    def maps(self) -> tuple[nn.Linear, ...]:
+        """The linear maps."""
+        return self.query, self.key, self.value, self.attention_output, self.up, self.down
+
+    @property
+    def norms(self) -> tuple[nn.LayerNorm, nn.LayerNorm]:
+        """The norms."""
+        return self.attention_norm, self.output_norm
+
+
+def parts(layer: Any) -> LayerParts:
+    """The parts of one stock BERT layer."""
+    attention, output = layer.attention.self, layer.attention.output
+    activation = layer.intermediate.intermediate_act_fn
+    return LayerParts(
+        query=attention.query,
+        key=attention.key,
+        value=attention.value,
+        attention_output=output.dense,
+        attention_norm=output.LayerNorm,
+        up=layer.intermediate.dense,
+        activation=activation,
+        down=layer.output.dense,
+        output_norm=layer.output.LayerNorm,
+        heads=attention.num_attention_heads,
+        is_gelu=isinstance(activation, GELUActivation),
+    )
+
+
+def finish(layer: Any, context: Tensor, residual: Tensor) -> Tensor:
+    """All of a layer that follows its attention, by its own modules, dropout included; rows ``[n, hidden]``."""
+    output: Tensor = layer.feed_forward_chunk(layer.attention.output(context, residual))
     return output
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 
+from adapler_explain import linear
 from adapler_explain.bulk_files import FORMATS, STREAM, BulkConfig, rows_of, sink
-from adapler_explain.classifier import Classifier, TextError, Window, check_device, word_maxima
+from adapler_explain.classifier import Classifier, check_device
 from adapler_explain.explainers.adapler import alive_in, survival_of
 from adapler_explain.progress import Progress
+from adapler_explain.windows import TextError, Window, by_pieces, word_maxima
 from eraser_eval.datasets import bundled
 from eraser_eval.errors import DataError, MissingError, UsageError
 from eraser_eval.jsonl import document_of
 from eraser_eval.records import Document, spans_of
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+INT8 = "int8"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, INT8: torch.float32}
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class Text:
     id: str
     document: Document
     windows: Sequence[Window]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.windows))
 
 
 def bulk(config: BulkConfig) -> dict[str, int]:
@@ -72,6 +78,8 @@ def check(config: BulkConfig) -> None:
     ):
         if value not in choices:
             raise UsageError(f"{option} {value}: choose {' or '.join(choices)}")
+    if config.dtype == INT8 and (config.device != "cpu" or not linear.has_vnni()):
+        raise UsageError("--dtype int8: runs on CPUs with VNNI instructions; give float32 or bfloat16")
     if not 0 < config.operating_point < np.inf:
         raise UsageError(f"--operating-point {config.operating_point}: give a number above 0")
     if config.output == STREAM and config.resume:
@@ -86,31 +94,8 @@ def load(config: BulkConfig) -> Classifier:
     with torch.no_grad():
         classifier.model.adapler.eta.mul_(config.operating_point)
     classifier.model.to(DTYPES[config.dtype])
+    classifier.model.quantized = config.dtype == INT8
     return classifier
-
-
-def by_pieces(texts: Iterable[Text], budget: int) -> Iterator[list[Text]]:
-    """``texts`` in order, in groups whose windows hold about ``budget`` pieces together; at least one in each.
-
-    Pieces are what costs: pruned batches hold no padding, so that long and short texts need not be sorted apart.
-    """
-    group: list[Text] = []
-    pieces = 0
-    try:
-        for text in texts:
-            size = sum(map(len, text.windows))
-            if group and pieces + size > budget:
-                yield group
-                group, pieces = [], 0
-            group.append(text)
-            pieces += size
-    except DataError:
-        # What stands before a bad row is not lost.
-        if group:
-            yield group
-        raise
-    if group:
-        yield group
 
 
 def predictions(classifier: Classifier, group: Sequence[Text], config: BulkConfig) -> Iterator[dict[str, Any]]:
@@ -118,12 +103,9 @@ def predictions(classifier: Classifier, group: Sequence[Text], config: BulkConfi
     windows = [window for text in group for window in text.windows]
     shares: list[Any] = []
     survival: list[Any] = []
-    with torch.inference_mode():
-        for part in window_groups(windows, config.batch_pieces):
-            output = classifier.forward(part, prune=True)
-            shares += output.logits.double().softmax(-1).cpu().numpy().tolist()
-            rows = survival_of(output)
-            survival += [row[: len(window)] for row, window in zip(rows, part, strict=True)]
+    for part, output in classifier.pruned(windows, config.batch_pieces):
+        shares += output.logits.double().softmax(-1).cpu().numpy().tolist()
+        survival += [row[: len(window)] for row, window in zip(survival_of(output), part, strict=True)]
     if not np.isfinite(shares).all():
         raise MissingError("the model gives no finite probabilities; its weights are damaged, give another checkpoint")
     layers = classifier.model.config.num_hidden_layers
@@ -150,20 +132,6 @@ def rationale(text: Text, survival: Sequence[Any], layers: int) -> dict[str, Any
     entry = {"docid": text.id, "hard_rationale_predictions": spans}
     entry["soft_rationale_predictions"] = scores.round(6).tolist()
     return {"rationales": [entry], "kept_words": [word for word, kept in zip(words, mask, strict=True) if kept]}
-
-
-def window_groups(windows: Sequence[Window], budget: int) -> Iterator[list[Window]]:
-    """``windows`` in order, in groups of at most ``budget`` pieces, or of one."""
-    group: list[Window] = []
-    pieces = 0
-    for window in windows:
-        if group and pieces + len(window) > budget:
-            yield group
-            group, pieces = [], 0
-        group.append(window)
-        pieces += len(window)
-    if group:
-        yield group
 
 
 def readable(config: BulkConfig, classifier: Classifier, done: int, counts: dict[str, int]) -> Iterator[Text]:

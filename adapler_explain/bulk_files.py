@@ -35,7 +35,7 @@ class BulkConfig:
         text, query, id: the columns of the input.
         explain: write the rationale, the words alive at the end, as well.
         operating_point: factor of every threshold η: above 1 fewer pieces are kept.
-        dtype: of the weights: float32, bfloat16 or float16.
+        dtype: of the weights: float32, bfloat16 or float16; or int8: float32 weights, int8 matrix products.
         device: torch device.
         batch_pieces: pieces in one forward pass.
         skip_bad: report bad rows and go on.

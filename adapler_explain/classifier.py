@@ -6,48 +6,22 @@ The document's probabilities are the mean over its windows.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers import logging as transformers_logging
 
 import adapler_explain.modeling  # noqa: F401  (registers the model with transformers' Auto classes)
-from adapler_explain import backbones
+from adapler_explain import backbones, packed_encoder
+from adapler_explain.windows import BATCH_PIECES, TextError, Window, by_pieces, cut
 from eraser_eval.datasets import Split
 from eraser_eval.errors import DataError, MissingError, UsageError
 from eraser_eval.files import checksum
-
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of a document as the encoder sees it.
-
-    Attributes:
-        input_ids: special pieces included.
-        token_type_ids: 0, and 1 for the document's pieces where a query stands before them.
-        words: for each piece the index of its word in the document, -1 for special pieces and the query's.
-    """
-
-    input_ids: tuple[int, ...]
-    token_type_ids: tuple[int, ...]
-    words: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.input_ids)
-
-
-class TextError(ValueError):
-    """A text that cannot be cut into windows."""
 
 
 class Classifier:
@@ -154,61 +128,24 @@ class Classifier:
         """The model's output for ``windows`` as one batch; ``options`` go to its forward pass."""
         return self.model(**self.batch(windows), **options)
 
+    def pruned(self, windows: Sequence[Window], budget: int = BATCH_PIECES) -> Iterator[tuple[list[Window], Any]]:
+        """The pruned outputs of ``windows`` in order, in groups of at most ``budget`` pieces, each with its windows."""
+        for group in by_pieces(windows, budget):
+            with torch.inference_mode():
+                output = self.forward(group, prune=True)
+            yield group, output
+
+    def logits(self, windows: Sequence[Window], prune: bool, budget: int = BATCH_PIECES) -> Tensor:
+        """Class logits ``[windows, classes]`` in order, with removal or without, in groups of ``budget`` pieces."""
+        if prune:
+            return torch.cat([output.logits for _, output in self.pruned(windows, budget)])
+        with torch.inference_mode():
+            groups = [packed_encoder.dense_logits(self.model, **self.batch(g)) for g in by_pieces(windows, budget)]
+        return torch.cat(groups)
+
     def dense_options(self) -> dict[str, bool]:
         """What to give :meth:`forward` for a pass that removes nothing."""
         return {"prune": False} if hasattr(self.model, "adapler") else {}
-
-
-def cut(owners: Sequence[int], room: int) -> list[tuple[int, int]]:
-    """Bounds of windows of nearly equal size over pieces that belong to words ``owners`` (ascending).
-
-    As few windows of at most ``room`` pieces as even cuts, moved back to the beginning of a word, allow. Where words
-    are so long that no even cut does, windows are filled one after the other; only a word longer than ``room`` is cut
-    itself.
-
-    >>> cut([0, 1, 2, 2, 3], room=3)
-    [(0, 2), (2, 5)]
-    """
-    total = len(owners)
-    starts = np.flatnonzero(np.diff(np.asarray(owners), prepend=-1))
-    for count in range(math.ceil(total / room), len(starts) + 1):
-        ideal = np.round(np.linspace(0, total, count + 1)).astype(int)
-        bounds = np.append(starts[np.searchsorted(starts, ideal[:-1], side="right") - 1], total)
-        if (np.diff(bounds) == 0).any():
-            break
-        if (np.diff(bounds) <= room).all():
-            return [(int(a), int(b)) for a, b in pairwise(bounds)]
-    return _filled([int(start) for start in starts], total, room)
-
-
-def _filled(starts: Sequence[int], total: int, room: int) -> list[tuple[int, int]]:
-    """Bounds of windows that each hold as many whole words as fit, or ``room`` pieces of a word that does not."""
-    bounds = [0]
-    for end in [*starts[1:], total]:
-        if end - bounds[-1] > room:
-            last = max((start for start in starts if bounds[-1] < start < end), default=None)
-            if last is not None:
-                bounds.append(last)
-        while end - bounds[-1] > room:
-            bounds.append(bounds[-1] + room)
-    return list(pairwise([*bounds, total]))
-
-
-def word_maxima(pieces: Sequence[NDArray[np.float64]], windows: Sequence[Window], words: int) -> NDArray[np.float64]:
-    """Word scores ``[words]``: the largest score among a word's pieces; a word without pieces gets the lowest of all.
-
-    Args:
-        pieces: for each window the scores of its pieces, ``[window]``; those of special and query pieces are not read.
-        windows: the windows of one document.
-        words: the document's number of words.
-    """
-    scores = np.full(words, -np.inf)
-    for values, window in zip(pieces, windows, strict=True):
-        owners = np.asarray(window.words)
-        np.maximum.at(scores, owners[owners >= 0], np.asarray(values)[owners >= 0])
-    missing = np.isneginf(scores)
-    scores[missing] = scores[~missing].min(initial=np.inf) if not missing.all() else 0.0
-    return scores
 
 
 def all_windows(classifier: Classifier, split: Split) -> list[list[Window]]:
@@ -224,12 +161,6 @@ def all_windows(classifier: Classifier, split: Split) -> list[list[Window]]:
         except TextError as error:
             raise DataError(split.file, f"{example.id!r}: {error}", example.line) from None
     return found
-
-
-def chunks(windows: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:
-    """``windows`` in runs of at most ``size``."""
-    for start in range(0, len(windows), size):
-        yield windows[start : start + size]
 
 
 def load_pretrained(

@@ -68,7 +68,7 @@ def eval_command(
     ] = "table",
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0, help="Of random scores and the bootstrap.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Windows in one forward pass.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Windows in one pass of attention and gradients.")] = 16,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     add: Annotated[
         list[str] | None,
@@ -178,7 +178,7 @@ def predict_command(
     query_column: Annotated[str, typer.Option()] = "query",
     id_column: Annotated[str, typer.Option()] = "id",
     operating_point: Annotated[float, typer.Option(help="Factor of the thresholds: above 1 keeps fewer pieces.")] = 1.0,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or int8.")] = "float32",
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
     batch_pieces: Annotated[int, typer.Option(min=1, help="Pieces in one forward pass.")] = 8192,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Report bad rows and go on.")] = False,
@@ -213,32 +213,55 @@ def predict_command(
 def bench_command(
     model: Annotated[str | None, typer.Option(help="AdapLeR checkpoint. Default: random weights of --shape.")] = None,
     shape: Annotated[str, typer.Option(help="bert-base, minilm or tiny.")] = "bert-base",
-    keep: Annotated[str, typer.Option(help="With random weights: how many times fewer FLOPs, e.g. 10x.")] = "10x",
-    batches: Annotated[str, typer.Option(help="Texts in a batch, comma-separated.")] = "1,32",
-    lengths: Annotated[str, typer.Option(help="Pieces of a text, comma-separated.")] = "128",
-    variants: Annotated[str | None, typer.Option(help="Comma-separated. Default: all.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds, after one that warms up.")] = 7,
+    keep: Annotated[str, typer.Option(help="With random weights: how many times fewer FLOPs, e.g. 10x,2x.")] = "10x",
+    dataset: Annotated[str | None, typer.Option(help="With --model: time it on this data set's texts.")] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    data_root: DataRoot = None,
+    accuracy: Annotated[
+        bool, typer.Option("--accuracy", help="With --dataset: also what lower precision costs, on the whole split.")
+    ] = False,
+    sizes: Annotated[str | None, typer.Option(help="TEXTSxPIECES, e.g. 1x128,16x8-512; TEXTS with --dataset.")] = None,
+    variants: Annotated[str | None, typer.Option(help="Comma-separated. Default: all that run here.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed rounds at least, after one that warms up.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0, help="Rounds go on until the stock model ran this long.")] = 4.0,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16, of the weights.")] = "float32",
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     output: Annotated[str | None, typer.Option("--json", help="Write the rows there.")] = None,
+    figure: Annotated[str | None, typer.Option(help="Draw the speedups there, as .png and .pdf.")] = None,
 ) -> None:
-    """Time pruned inference beside the stock model, interleaved in one process."""
-    from pathlib import Path
-
-    from adapler_explain.bench import BenchConfig, bench
-    from eraser_eval import report
-    from eraser_eval.files import write_json
+    """Time pruned inference beside the stock model and what else one would run, interleaved in one process."""
+    from adapler_explain.bench import BenchConfig, bench, report
 
     try:
-        times = float(keep.removesuffix("x"))
-        texts, pieces = (tuple(int(size) for size in numbers.split(",")) for numbers in (batches, lengths))
+        times = tuple(float(number.strip().removesuffix("x")) for number in keep.split(","))
     except ValueError:
-        raise UsageError("--keep, --batches, --lengths: give numbers, e.g. --keep 10x --batches 1,32") from None
-    named = tuple(name.strip() for name in variants.split(",") if name.strip()) if variants else ()
-    figures = bench(BenchConfig(model, shape, times, texts, pieces, named, repeats, device, seed))
-    if output:
-        write_json(Path(output), figures)
-    report.bench_terminal(figures)
+        raise UsageError(f"--keep {keep}: give numbers, e.g. --keep 10x,2x") from None
+
+    def listed(names: str | None) -> tuple[str, ...]:
+        return tuple(name.strip() for name in (names or "").split(",") if name.strip())
+
+    report.check_outputs(output, figure)
+    figures = bench(
+        BenchConfig(
+            model=model,
+            shape=shape,
+            keep=times,
+            dataset=dataset,
+            split=split,
+            accuracy=accuracy,
+            data_root=data_root,
+            sizes=listed(sizes) or (("1", "32") if dataset else BenchConfig.sizes),
+            variants=listed(variants),
+            repeats=repeats,
+            seconds=seconds,
+            dtype=dtype,
+            device=device,
+            seed=seed,
+        )
+    )
+    report.terminal(figures)
+    report.write(figures, output, figure)
 
 
 def main() -> None:
@@ -253,7 +276,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
-            print("stopped; eval goes on with --resume, train with the same command", file=sys.stderr)
+            print("stopped; eval and predict go on with --resume, train with the same command", file=sys.stderr)
         raise
     except (PermissionError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         print(f"error: {error.filename}: {error.strerror}; give another path", file=sys.stderr)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import torch
 from adapler_explain import __version__
 
 PACKAGES = ("torch", "transformers", "captum", "numpy", "pandas", "scikit-learn")
+# Named where they are installed.
+RUNTIMES = ("flash-attn", "onnxruntime", "openvino")
 
 
 def describe(device: str) -> dict[str, Any]:
@@ -21,12 +24,20 @@ def describe(device: str) -> dict[str, Any]:
     return {
         "adapler_explain": __version__,
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: version(name) for name in PACKAGES} | _installed(RUNTIMES),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "accelerator": accelerator,
     }
+
+
+def _installed(names: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _processor() -> str:

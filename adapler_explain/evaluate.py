@@ -44,7 +44,7 @@ class EvalConfig:
         output_dir: the run folder; None: ``runs/<dataset>-<split>`` (``-sample`` for the bundled sample).
         device: torch device.
         seed: of methods that draw and of the bootstrap.
-        batch_size: windows in one forward pass.
+        batch_size: windows in one pass of attention and gradients; pruned passes take as many as fit 8192 pieces.
         resume: go on with what the run folder holds.
         add: further rows of the table, each ``NAME=FILE``: a prediction file in ERASER's format, of people for
             instance, which may cover a part of the documents.
@@ -130,7 +130,7 @@ def predict_all(
     split: Split, methods: Sequence[str], explained: Explained, folder: Path
 ) -> dict[str, list[Prediction]]:
     """The predictions of every method: read from ``folder`` where it has them, else made and written to it."""
-    known = Probabilities(explained.batch_size)
+    known = Probabilities()
     budgets: dict[str, int] = {}
     made: dict[str, list[Prediction]] = {}
     for method in methods:

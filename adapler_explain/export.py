@@ -140,7 +140,8 @@ def card(run: Path, figures: Row | None, base_model: str | None) -> str:
         )
     lines += [
         "",
-        "Documents are read whole; their probabilities are means over windows. Val figures are of the float32 weights.",
+        "Documents are read whole; their probabilities are means over windows. Val figures are of the float32 weights, "
+        "as counted in training.",
         "",
         "## Limits",
         "",

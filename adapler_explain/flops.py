@@ -23,6 +23,9 @@ def dense(config: Any, pieces: int) -> int:
 def pruned(config: Any, pieces: int, kept: Sequence[int]) -> int:
     """FLOPs of the encoder with hard removal on one text.
 
+    The authors' constants count a whole last layer. Other shapes are counted as they run: in the last layer, [CLS]
+    alone is a query.
+
     Args:
         config: with ``predictor_width``.
         pieces: pieces of the text before any removal.
@@ -35,7 +38,17 @@ def pruned(config: Any, pieces: int, kept: Sequence[int]) -> int:
     width = config.predictor_width
     predictor: int = 2 * (config.hidden_size * width + width)
     before = [pieces, *kept[:-1]]
-    return sum(predictor * n for n in before) + sum(_layer(config, n) for n in kept) + _head(config)
+    layers = sum(_layer(config, n) for n in kept[:-1]) + _last_layer(config, kept[-1])
+    return sum(predictor * n for n in before) + layers + _head(config)
+
+
+def unpruned(config: Any, pieces: int) -> int:
+    """FLOPs of our own pass without removal on one text: in the last layer, [CLS] alone is a query.
+
+    Counted from the configuration for every shape.
+    """
+    count: int = (config.num_hidden_layers - 1) * _layer(config, pieces) + _last_layer(config, pieces) + _head(config)
+    return count
 
 
 def _layer(config: Any, pieces: int) -> int:
@@ -43,6 +56,14 @@ def _layer(config: Any, pieces: int) -> int:
     intermediate: int = config.intermediate_size
     linear = 2 * (4 * hidden**2 + 2 * hidden * intermediate)
     return linear * pieces + 4 * hidden * pieces**2
+
+
+def _last_layer(config: Any, pieces: int) -> int:
+    """The layer of which the classifier reads [CLS] alone: all pieces are keys and values, one is a query."""
+    hidden: int = config.hidden_size
+    others = 2 * (2 * hidden**2 + 2 * hidden * config.intermediate_size)
+    count: int = others + (4 * hidden**2 + 4 * hidden) * pieces
+    return count
 
 
 def _head(config: Any) -> int:

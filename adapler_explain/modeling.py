@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, BertForSequenceClassification
 from transformers.utils.generic import ModelOutput
 
-from adapler_explain import backbones, removal
+from adapler_explain import backbones, packed_encoder, packed_layer, removal
 from adapler_explain.config import AdaplerBertConfig
 from adapler_explain.contribution import LengthReduction
 from adapler_explain.removal import Packed
@@ -59,11 +59,19 @@ class AdaplerBertForSequenceClassification(BertForSequenceClassification):
     classifier) are then new. In ``eval()`` mode the forward pass removes pieces for good; with ``prune=False``, and by
     default in ``train()`` mode, it is the stock model's, to the bit.
 
+    Without gradients the layers run on maps made once from their weights (on CPU as much memory again), which are made
+    anew when a weight changes or an optimizer steps; a change through ``weight.data`` alone cannot be seen: call
+    ``train()`` and ``eval()``. Layers with hooks, adapters or dropout run as they stand.
+
+    Attributes:
+        quantized: run the layers' linear maps in int8 (CPU, without gradients); the weights stay as they are.
+
     Source: Modarressi, Mohebbi, Pilehvar, "AdapLeR", ACL 2022.
     """
 
     config_class = AdaplerBertConfig
     config: AdaplerBertConfig
+    quantized: bool = False
 
     def __init__(self, config: AdaplerBertConfig) -> None:
         super().__init__(config)
@@ -110,26 +118,17 @@ class AdaplerBertForSequenceClassification(BertForSequenceClassification):
             raise ValueError(
                 f"a pruned forward pass needs input_ids and does not take {sorted(stock)}; give prune=False"
             )
-        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
-        output = self._forward_pruned(input_ids, mask.bool(), _zeros_if_none(token_type_ids, input_ids))
+        output = self._forward_pruned(packed_encoder.enter(self, input_ids, attention_mask, token_type_ids))
         if labels is not None:
             assert output.logits is not None
             output.loss = torch.nn.functional.cross_entropy(output.logits, labels)
         return output
 
-    def _forward_pruned(self, input_ids: Tensor, mask: Tensor, token_type_ids: Tensor) -> PrunedOutput:
-        if not bool(mask[:, 0].all()):
-            raise ValueError("a row begins with padding; pad on the right (tokenizer.padding_side = 'right')")
-        length = input_ids.shape[1]
-        text, position = mask.nonzero(as_tuple=True)
-        packed = Packed(
-            hidden=backbones.embed_packed(self, input_ids[mask], token_type_ids[mask], position),
-            text=text,
-            position=position,
-            lengths=mask.sum(-1),
-        )
+    def _forward_pruned(self, packed: Packed) -> PrunedOutput:
+        length = packed.longest
+        layers = backbones.layers(self)
         alive, contributions, margins = [], [], []
-        for index, layer in enumerate(backbones.layers(self)):
+        for index, layer in enumerate(layers):
             contribution = removal.packed_contributions(self.adapler.predictors[index](packed.hidden), packed)
             scores = removal.packed_scale_cls(contribution, self.adapler.cls_multiplier(index), packed)
             delta = removal.threshold(self.adapler.eta[index], packed.lengths)[packed.text]
@@ -137,14 +136,21 @@ class AdaplerBertForSequenceClassification(BertForSequenceClassification):
             margins.append(removal.unpack(scores / delta, packed, length))
             packed = removal.keep(packed, (scores >= delta) | packed.is_cls)
             alive.append(removal.unpack(torch.ones_like(packed.text, dtype=torch.bool), packed, length))
-            hidden = backbones.run_packed(layer, packed.hidden, packed.lengths.tolist())
-            packed = replace(packed, hidden=hidden)
+            last = index == len(layers) - 1
+            packed = replace(packed, hidden=packed_layer.run(layer, packed, last=last, quantized=self.quantized))
         return PrunedOutput(
-            logits=backbones.classify(self, packed.hidden[packed.is_cls]),
+            logits=backbones.classify(self, packed.hidden),
             alive=tuple(alive),
             contributions=tuple(contributions),
             margins=tuple(margins),
         )
+
+    def train(self, mode: bool = True) -> Self:
+        """As in PyTorch; what inference made from the weights is thrown away, as training is about to change them."""
+        if mode:
+            packed_layer.forget(self)
+        super().train(mode)
+        return self
 
     def forward_soft(
         self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None, *, sharpness: float

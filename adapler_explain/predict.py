@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from adapler_explain import flops
-from adapler_explain.classifier import Classifier, Window, chunks, word_maxima
+from adapler_explain.classifier import Classifier
 from adapler_explain.explainers import EXPLAINERS
 from adapler_explain.explainers.adapler import alive_in
 from adapler_explain.explainers.request import PieceScores, Request
+from adapler_explain.windows import Window, word_maxima
 from eraser_eval.errors import MissingError
 from eraser_eval.rationale import top_words
 from eraser_eval.records import Example, Prediction, spans_of
@@ -33,7 +33,7 @@ class Explained:
         target: ``predicted`` or ``gold``: the class that is explained.
         layer: the layer (from 0) whose living words are AdapLeR's hard rationale; None: the last.
         seed: of methods that draw.
-        batch_size: windows in one forward pass.
+        batch_size: windows in one pass of attention and gradients.
         data: what is explained, for the prediction files: data set, split and source.
     """
 
@@ -58,7 +58,6 @@ class Explained:
 class Probabilities:
     """Class probabilities of documents, each computed once: the mean over a document's windows."""
 
-    batch_size: int
     _known: dict[tuple[int, bool, str], NDArray[np.float64]] = field(default_factory=dict)
 
     def of(self, classifier: Classifier, prunes: bool, example: Example) -> NDArray[np.float64]:
@@ -66,18 +65,14 @@ class Probabilities:
         key = (id(classifier), prunes, example.id)
         if key not in self._known:
             windows = classifier.windows(example.words, example.query)
-            self._known[key] = mean_probabilities(classifier, windows, prunes, self.batch_size)
+            self._known[key] = mean_probabilities(classifier, windows, prunes)
         return self._known[key]
 
 
-def mean_probabilities(
-    classifier: Classifier, windows: Sequence[Window], prunes: bool, batch_size: int
-) -> NDArray[np.float64]:
+def mean_probabilities(classifier: Classifier, windows: Sequence[Window], prunes: bool) -> NDArray[np.float64]:
     """A document's class probabilities ``[classes]``: the mean over its windows."""
-    options = {"prune": True} if prunes else classifier.dense_options()
-    with torch.inference_mode():
-        rows = [classifier.forward(part, **options).logits.double().softmax(-1) for part in chunks(windows, batch_size)]
-    probabilities: NDArray[np.float64] = torch.cat(rows).mean(0).cpu().numpy()
+    logits = classifier.logits(windows, prunes)
+    probabilities: NDArray[np.float64] = logits.double().softmax(-1).mean(0).cpu().numpy()
     if not np.isfinite(probabilities).all():
         raise MissingError("the model gives no finite probabilities; its weights are damaged, give another checkpoint")
     return probabilities

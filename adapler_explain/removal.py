@@ -19,6 +19,19 @@ MASKED = -1e4
 BETA = 0.1
 
 
+# Distributions are computed in double precision and rounded once, so that a score that equals its threshold does so
+# whatever the order of summation: packed, padded and single texts then fall alike.
+
+
+def _precise(values: Tensor) -> Tensor:
+    return values.float() if values.device.type == "mps" else values.double()
+
+
+def _rounded(values: Tensor, like: Tensor) -> Tensor:
+    """``values`` in the type of ``like``, or in float32 where that is a half precision one."""
+    return values.to(torch.promote_types(like.dtype, torch.float32))
+
+
 # ---------------------------------------------------------------- soft removal, on padded batches
 
 
@@ -28,13 +41,14 @@ def contributions(logits: Tensor, alive: Tensor) -> Tensor:
     The softmax over the sequence, times the alive weights, renormalised to sum 1.
     """
     weighted = _precise(logits).masked_fill(alive == 0, -torch.inf).softmax(-1) * alive
-    return weighted / weighted.sum(-1, keepdim=True)
+    return _rounded(weighted / weighted.sum(-1, keepdim=True), logits)
 
 
 def scale_cls(distribution: Tensor, factor: Tensor | float) -> Tensor:
     """``distribution`` ``[batch, length]`` with its first entry ([CLS]) multiplied by ``factor``, renormalised."""
-    scaled = torch.cat([distribution[:, :1] * factor, distribution[:, 1:]], dim=-1)
-    return scaled / scaled.sum(-1, keepdim=True)
+    precise = _precise(distribution)
+    scaled = torch.cat([precise[:, :1] * factor, precise[:, 1:]], dim=-1)
+    return _rounded(scaled / scaled.sum(-1, keepdim=True), distribution)
 
 
 def soft_mask(scores: Tensor, delta: Tensor, sharpness: float) -> Tensor:
@@ -68,22 +82,24 @@ class Packed:
         text: ``[total]``, which text of the batch a piece belongs to; ascending.
         position: ``[total]``, its column in the padded batch; [CLS] is column 0.
         lengths: ``[batch]``, pieces of each text; at least 1, as [CLS] always lives.
+        longest: a number that no text exceeds, known without asking the device.
     """
 
     hidden: Tensor
     text: Tensor
     position: Tensor
     lengths: Tensor
+    longest: int
 
     @property
     def is_cls(self) -> Tensor:
         """``[total]``, whether a piece is its text's [CLS]."""
         return self.position == 0
 
-
-def _precise(logits: Tensor) -> Tensor:
-    """``logits`` in at least float32: a sum of hundreds of shares in half precision is off by a tenth."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+    @property
+    def cls_rows(self) -> Tensor:
+        """``[batch]``, the row of each text's [CLS], its first."""
+        return self.lengths.cumsum(0) - self.lengths
 
 
 def text_sums(values: Tensor, packed: Packed) -> Tensor:
@@ -93,17 +109,18 @@ def text_sums(values: Tensor, packed: Packed) -> Tensor:
 
 def packed_contributions(logits: Tensor, packed: Packed) -> Tensor:
     """Contributions c ``[total]``: the softmax of predictor ``logits`` ``[total]`` over each text's living pieces."""
-    logits = _precise(logits)
-    highest = logits.new_full((len(packed.lengths),), -torch.inf)
-    highest = highest.scatter_reduce(0, packed.text, logits.detach(), reduce="amax")
-    weights = (logits - highest[packed.text]).exp()
-    return weights / text_sums(weights, packed)[packed.text]
+    precise = _precise(logits)
+    highest = precise.new_full((len(packed.lengths),), -torch.inf)
+    highest = highest.scatter_reduce(0, packed.text, precise.detach(), reduce="amax")
+    weights = (precise - highest[packed.text]).exp()
+    return _rounded(weights / text_sums(weights, packed)[packed.text], logits)
 
 
 def packed_scale_cls(distribution: Tensor, factor: Tensor, packed: Packed) -> Tensor:
     """Removal scores s ``[total]``: ``distribution`` with each text's [CLS] times ``factor``, renormalised."""
-    scaled = torch.where(packed.is_cls, distribution * factor, distribution)
-    return scaled / text_sums(scaled, packed)[packed.text]
+    precise = _precise(distribution)
+    scaled = torch.where(packed.is_cls, precise * factor, precise)
+    return _rounded(scaled / text_sums(scaled, packed)[packed.text], distribution)
 
 
 def threshold(eta: Tensor, lengths: Tensor) -> Tensor:
@@ -112,14 +129,18 @@ def threshold(eta: Tensor, lengths: Tensor) -> Tensor:
 
 
 def keep(packed: Packed, kept: Tensor) -> Packed:
-    """``packed`` with only the pieces where ``kept`` ``[total]`` is True. Order and texts are unchanged."""
+    """``packed`` with only the pieces where ``kept`` ``[total]`` is True. Order and texts are unchanged.
+
+    How many pieces stay is the one thing in a layer that the host must wait for: all that follows has that size.
+    """
     index = kept.nonzero().squeeze(-1)
     return replace(
         packed,
         hidden=packed.hidden.index_select(0, index),
         text=packed.text.index_select(0, index),
         position=packed.position.index_select(0, index),
-        lengths=torch.bincount(packed.text.index_select(0, index), minlength=len(packed.lengths)),
+        lengths=text_sums(kept.to(packed.lengths.dtype), packed),
+        longest=min(packed.longest, len(index) - len(packed.lengths) + 1),
     )
 
 

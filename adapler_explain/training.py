@@ -25,17 +25,10 @@ import torch
 from torch import Tensor
 
 from adapler_explain import __version__, flops
-from adapler_explain.classifier import (
-    Classifier,
-    Window,
-    all_windows,
-    check_device,
-    chunks,
-    load_pretrained,
-    model_checksum,
-)
+from adapler_explain.classifier import Classifier, all_windows, check_device, load_pretrained, model_checksum
 from adapler_explain.environment import describe
 from adapler_explain.progress import Progress
+from adapler_explain.windows import Window
 from eraser_eval.datasets import limited, load
 from eraser_eval.errors import UsageError
 from eraser_eval.files import exclusive, write_json
@@ -251,20 +244,22 @@ class Run:
         classifier = self.classifier(model)
         correct, dense, pruned, pieces = 0, 0, 0, 0
         kept = np.zeros(model.config.num_hidden_layers)
-        with torch.inference_mode(), Progress("validation", len(self.val_split.examples), "documents") as progress:
-            for example, cut in zip(self.val_split.examples, self.val_windows, strict=True):
-                probabilities = []
-                for windows in chunks(cut, self.config.batch_size):
-                    output = classifier.forward(windows, **({"prune": True} if prune else classifier.dense_options()))
-                    probabilities.append(output.logits.softmax(-1).sum(0))
+        documents = list(zip(self.val_split.examples, self.val_windows, strict=True))
+        with Progress("validation", len(documents), "documents") as progress:
+            for example, windows in documents:
+                if prune:
+                    outputs = [output for _, output in classifier.pruned(windows)]
+                    logits = torch.cat([output.logits for output in outputs])
                     lengths = [len(window) for window in windows]
                     pieces += sum(lengths)
                     dense += sum(flops.dense(model.config, n) for n in lengths)
-                    if prune:
-                        alive = torch.stack([mask.sum(-1) for mask in output.alive]).T.tolist()
-                        pruned += sum(flops.pruned(model.config, n, row) for n, row in zip(lengths, alive, strict=True))
-                        kept += np.sum(alive, axis=0)
-                correct += int(torch.stack(probabilities).sum(0).argmax()) == self.labels.index(example.label)
+                    counts = [torch.stack([mask.sum(-1) for mask in output.alive]) for output in outputs]
+                    alive = torch.cat(counts, -1).T.tolist()
+                    pruned += sum(flops.pruned(model.config, n, row) for n, row in zip(lengths, alive, strict=True))
+                    kept += np.sum(alive, axis=0)
+                else:
+                    logits = classifier.logits(windows, prune=False)
+                correct += int(logits.softmax(-1).sum(0).argmax()) == self.labels.index(example.label)
                 progress.advance()
         result: dict[str, Any] = {"accuracy": correct / len(self.val_split.examples)}
         return result | ({"flops_speedup": dense / pruned, "kept": (kept / pieces).round(4).tolist()} if prune else {})

@@ -155,42 +155,6 @@ def score_terminal(figures: Figures) -> None:
         console.print(printable(line), markup=False, soft_wrap=True)
 
 
-def bench_terminal(figures: Figures) -> None:
-    """Print the rows of a timing to stdout."""
-    console = Console(highlight=False, width=max(Console().width, 140))
-    table = Table(box=box.SIMPLE)
-    for title in (
-        "variant",
-        "batch",
-        "length",
-        "ms [fastest, slowest]",
-        "texts/s",
-        "speedup",
-        "fewer FLOPs",
-        "efficiency",
-    ):
-        table.add_column(title, justify="left" if title == "variant" else "right")
-    for row in figures["rows"]:
-        efficiency = "" if row["efficiency"] is None else f"{row['efficiency']:.2f}"
-        table.add_row(
-            row["variant"],
-            str(row["batch"]),
-            str(row["length"]),
-            f"{row['ms']:.1f} [{row['ms_low']:.1f}, {row['ms_high']:.1f}]",
-            f"{row['texts_per_second']:.1f}",
-            f"{row['speedup']:.2f}×",
-            f"{row['flops_speedup']:.2f}×",
-            efficiency,
-        )
-    console.print(table)
-    environment = figures["environment"]
-    console.print(
-        f"Medians of {figures['settings']['repeats']} interleaved rounds; speedup over stock-sdpa. "
-        f"{environment['accelerator'] or environment['processor']}, {environment['threads']} thread(s).",
-        soft_wrap=True,
-    )
-
-
 def catalogue_terminal(rows: Sequence[Mapping[str, str]]) -> None:
     """Print the table of data sets to stdout."""
     console = Console(highlight=False, width=max(Console().width, 160))

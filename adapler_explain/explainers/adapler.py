@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapler_explain.classifier import chunks
 from adapler_explain.explainers.request import PieceScores, Request
 from adapler_explain.modeling import PrunedOutput
 
@@ -19,10 +18,8 @@ def survival(request: Request) -> list[PieceScores]:
     + 1.
     """
     scores: list[PieceScores] = []
-    for windows in chunks(request.windows, request.batch_size):
-        with torch.inference_mode():
-            values = survival_of(request.classifier.forward(windows, prune=True))
-        scores += [row[: len(window)] for row, window in zip(values, windows, strict=True)]
+    for windows, output in request.classifier.pruned(request.windows):
+        scores += [row[: len(window)] for row, window in zip(survival_of(output), windows, strict=True)]
     return scores
 
 
@@ -46,9 +43,7 @@ def alive_in(survival_scores: NDArray[np.float64], layer: int) -> NDArray[np.boo
 def contribution(request: Request) -> list[PieceScores]:
     """Mean over the layers of the predictors' distributions; 0 in the layers that a piece did not reach."""
     scores: list[PieceScores] = []
-    for windows in chunks(request.windows, request.batch_size):
-        with torch.inference_mode():
-            output = request.classifier.forward(windows, prune=True)
+    for windows, output in request.classifier.pruned(request.windows):
         values = torch.stack(output.contributions).double().mean(0).cpu().numpy()
         scores += [row[: len(window)].astype(np.float64) for row, window in zip(values, windows, strict=True)]
     return scores

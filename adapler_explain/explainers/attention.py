@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adapler_explain.classifier import chunks
 from adapler_explain.explainers.request import PieceScores, Request
+from adapler_explain.windows import chunks
 
 
 def last_layer(request: Request) -> list[PieceScores]:

@@ -9,9 +9,9 @@ from captum.attr import LayerIntegratedGradients
 from torch import Tensor
 
 from adapler_explain import backbones
-from adapler_explain.classifier import chunks
 from adapler_explain.explainers.request import PieceScores, Request
 from adapler_explain.saliency import embedding_gradients
+from adapler_explain.windows import chunks
 
 STEPS = 50
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from adapler_explain.classifier import Classifier, Window
+from adapler_explain.classifier import Classifier
+from adapler_explain.windows import Window
 
 PieceScores = NDArray[np.float64]
 

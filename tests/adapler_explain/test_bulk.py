@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from adapler_explain import bulk as bulk_module
+from adapler_explain import linear
 from adapler_explain.bulk import BulkConfig, Text, bulk, by_pieces
 from adapler_explain.classifier import Classifier
 from adapler_explain.predict import mean_probabilities
@@ -36,7 +37,7 @@ def test_each_text_gets_what_it_gets_alone(config: BulkConfig, checkpoint: Path)
     assert bulk(replace(config, explain=True)) == {"rows": 4, "skipped": 0}
     classifier = Classifier.load(checkpoint)
     for text, line in zip(TEXTS, lines(config), strict=True):
-        expected = mean_probabilities(classifier, classifier.windows(text.split()), True, 1)
+        expected = mean_probabilities(classifier, classifier.windows(text.split()), True)
         assert list(line["classification_scores"].values()) == pytest.approx(expected, abs=1e-5)
         assert line["classification"] == classifier.labels[expected.argmax()]
         (entry,) = line["rationales"]
@@ -48,6 +49,25 @@ def test_each_text_gets_what_it_gets_alone(config: BulkConfig, checkpoint: Path)
     assert [line["annotation_id"] for line in lines(config)] == ["t0", "t1", "t2", "t3"]
     assert len(read_predictions(Path(config.output))) == 4
     assert sorted(path.name for path in Path(config.output).parent.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
+@pytest.mark.skipif(not linear.has_vnni(), reason="int8 needs a CPU with VNNI")
+def test_int8_gives_nearly_the_same_whatever_the_batch(config: BulkConfig) -> None:
+    bulk(config)
+    exact = lines(config)
+    bulk(replace(config, dtype="int8"))
+    together = lines(config)
+    bulk(replace(config, dtype="int8", batch_pieces=1))
+    for one, quick, alone in zip(exact, together, lines(config), strict=True):
+        assert quick["classification_scores"] == pytest.approx(one["classification_scores"], abs=0.2)
+        assert quick["classification_scores"] == pytest.approx(alone["classification_scores"], abs=1e-4)
+    assert exact != together
+
+
+def test_int8_is_refused_where_it_would_be_wrong(config: BulkConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "has_vnni", lambda: False)
+    with pytest.raises(UsageError, match="--dtype int8"):
+        bulk(replace(config, dtype="int8"))
 
 
 @pytest.mark.parametrize("pieces", [1, 20, 8192])

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
-from adapler_explain.classifier import Classifier, cut, load_pretrained, word_maxima
+from adapler_explain.classifier import Classifier, load_pretrained
+from adapler_explain.windows import cut, word_maxima
 from eraser_eval.errors import MissingError, UsageError
 
 
@@ -146,3 +147,24 @@ def test_loading_is_in_float32(checkpoint: Path) -> None:
     classifier = Classifier.load(checkpoint)
     assert classifier.model.dtype == torch.float32 and not classifier.model.training
     assert classifier.labels == ("NEG", "POS") and classifier.window_pieces == 20
+
+
+@pytest.mark.parametrize("budget", [1, 25, 10_000])
+def test_logits_come_in_order_whatever_the_budget(checkpoint: Path, stock_checkpoint: Path, budget: int) -> None:
+    words = ["the", "film", "was", "good", "and", "the", "end", "was", "bad"]
+    for path, prunes in ((checkpoint, (True, False)), (stock_checkpoint, (False,))):
+        classifier = Classifier.load(path)
+        windows = [window for n in (3, 9, 1, 5) for window in classifier.windows(words[:n] * n)]
+        for prune in prunes:
+            options = {"prune": prune} if hasattr(classifier.model, "adapler") else {}
+            expected = torch.cat([classifier.forward([window], **options).logits for window in windows])
+            got = classifier.logits(windows, prune, budget)
+            torch.testing.assert_close(got, expected.detach(), atol=1e-5, rtol=0)
+
+
+def test_pruned_outputs_come_with_their_windows(checkpoint: Path) -> None:
+    classifier = Classifier.load(checkpoint)
+    windows = [window for n in (3, 9, 1, 5) for window in classifier.windows(["good"] * n)]
+    groups = list(classifier.pruned(windows, 14))
+    assert [window for group, _ in groups for window in group] == windows
+    assert all(len(output.logits) == len(group) for group, output in groups) and len(groups) > 1

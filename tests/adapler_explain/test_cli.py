@@ -170,9 +170,13 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 def test_bench_prints_and_writes(tmp_path: Path) -> None:
-    options = ["--shape", "tiny", "--batches", "1,2", "--lengths", "16", "--repeats", "1", "--keep", "4x"]
-    result = CliRunner().invoke(cli.app, ["bench", *options, "--json", str(tmp_path / "bench.json")])
-    assert "adapler-one-at-a-time" in result.output and "interleaved rounds" in result.output
-    assert len(json.loads((tmp_path / "bench.json").read_text())["rows"]) == 12
-    refused = CliRunner().invoke(cli.app, ["bench", "--batches", "many"])
-    assert isinstance(refused.exception, UsageError) and "--batches" in str(refused.exception)
+    options = ["--shape", "tiny", "--sizes", "1x16,2x4-16", "--repeats", "1", "--seconds", "0", "--keep", "4x"]
+    options += ["--variants", "adapler,adapler-one-at-a-time,unpruned"]
+    options += ["--json", str(tmp_path / "bench.json"), "--figure", str(tmp_path / "bench.png")]
+    result = CliRunner().invoke(cli.app, ["bench", *options])
+    assert "AdapLeR, one text at a time, 4×" in result.output and "interleaved rounds" in result.output
+    assert len(json.loads((tmp_path / "bench.json").read_text())["rows"]) == 8
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.json", "bench.md", "bench.pdf", "bench.png"]
+    for option, value in (("--sizes", "many"), ("--keep", "few")):
+        refused = CliRunner().invoke(cli.app, ["bench", option, value])
+        assert isinstance(refused.exception, UsageError) and f"{option} {value}" in str(refused.exception)

@@ -13,6 +13,7 @@ from transformers import (
     BertConfig,
     BertForSequenceClassification,
     BertModel,
+    BertTokenizer,
 )
 
 from adapler_explain.config import AdaplerBertConfig
@@ -70,6 +71,15 @@ def test_eval_prunes_and_train_does_not() -> None:
     assert model(**batch).alive is not None
     assert not hasattr(model.train()(**batch), "alive")
     assert model.eval()(**batch, labels=torch.tensor([0, 1])).loss > 0
+
+
+def test_what_a_tokenizer_gives_goes_in_as_it_is(tokenizer: BertTokenizer) -> None:
+    model, texts = tiny_model(), ["the film was good", "bad .", "the end , the end , the end"]
+    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        together = model(**batch).logits
+        alone = torch.cat([model(**tokenizer([text], return_tensors="pt")).logits for text in texts])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
 
 
 def test_masks_and_token_types_may_be_left_out() -> None:

@@ -17,7 +17,7 @@ LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=6)
 def packed(lengths: list[int], width: int = 4) -> Packed:
     text = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     position = torch.cat([torch.arange(n) for n in lengths])
-    return Packed(torch.randn(len(text), width), text, position, torch.tensor(lengths))
+    return Packed(torch.randn(len(text), width), text, position, torch.tensor(lengths), max(lengths))
 
 
 @settings(max_examples=60, deadline=None)
@@ -67,44 +67,6 @@ def test_soft_mask_is_bounded_and_rises_with_the_score(delta: float, sharpness: 
     assert (mask.diff() >= -1e-12).all()
 
 
-BATCHES = (
-    st.lists(st.integers(1, 30), min_size=1, max_size=5),
-    st.integers(0, 2**16),
-    st.sampled_from([None, 0.01, 1.0]),
-)
-
-
-@settings(max_examples=80, deadline=None)
-@given(*BATCHES)
-def test_batched_single_and_soft_removal_agree(lengths: list[int], seed: int, eta: float | None) -> None:
-    check_agreement(lengths, seed, eta)
-
-
-@pytest.mark.slow
-@settings(max_examples=2000, deadline=None)
-@given(*BATCHES)
-def test_batched_single_and_soft_removal_agree_on_many_batches(
-    lengths: list[int], seed: int, eta: float | None
-) -> None:
-    check_agreement(lengths, seed, eta)
-
-
-def check_agreement(lengths: list[int], seed: int, eta: float | None) -> None:
-    model, batch = tiny_model(seed % 7, eta), random_batch(lengths, seed)
-    with torch.inference_mode():
-        together = model(**batch)
-        soft = model.forward_soft(**batch, sharpness=1e20)
-        torch.testing.assert_close(together.logits, soft.logits, atol=1e-5, rtol=1e-4)
-        counts = torch.stack([alive.sum(-1) for alive in together.alive]).float()
-        torch.testing.assert_close(counts, soft.lengths, atol=1e-4, rtol=0)
-        for row, length in enumerate(lengths):
-            single = model(**{name: values[row : row + 1, :length] for name, values in batch.items()})
-            torch.testing.assert_close(together.logits[row], single.logits[0], atol=1e-5, rtol=0)
-            for layer in range(3):
-                assert torch.equal(together.alive[layer][row, :length], single.alive[layer][0])
-                assert not together.alive[layer][row, length:].any()
-
-
 def test_a_piece_at_the_threshold_stays_in_hard_and_soft_removal() -> None:
     """All predictors say the same of every piece: with eta = 1 every score equals the threshold 1 / n."""
     model = tiny_model(eta=1.0)
@@ -112,7 +74,7 @@ def test_a_piece_at_the_threshold_stays_in_hard_and_soft_removal() -> None:
         model.adapler.theta.fill_(1.0)
         for parameter in model.adapler.predictors.parameters():
             parameter.zero_()
-    batch = random_batch([8, 4, 16, 1, 2])
+    batch = random_batch([9, 7, 13, 1, 2, 30])
     with torch.inference_mode():
         hard, soft = model(**batch), model.forward_soft(**batch, sharpness=1e20)
     assert torch.equal(hard.alive[-1], batch["attention_mask"].bool())

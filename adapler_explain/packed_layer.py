@@ -1,0 +1,188 @@
+"""One encoder layer on packed pieces: through its stock modules where gradients are wanted, else through maps made
+once from its weights, in blocks of rows that stay in the processor's cache."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+from weakref import WeakKeyDictionary, ref
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from adapler_explain import backbones
+from adapler_explain.attention import Rows, packed_attention
+from adapler_explain.linear import kind_for
+from adapler_explain.removal import Packed
+
+# Rows of a block on CPU. Measured on hidden size 768: at 512 the widest tensor of a block (6 MB) is still cached and
+# the matrix products are as fast as on 4096; and memory that is used again costs no page faults.
+BLOCK_ROWS = 512
+
+
+def run(layer: nn.Module, packed: Packed, *, last: bool = False, quantized: bool = False) -> Tensor:
+    """What ``layer`` makes of packed pieces, each text attending to itself alone.
+
+    Args:
+        layer: a stock layer, see :mod:`adapler_explain.backbones`.
+        packed: the pieces that enter it.
+        last: compute the [CLS] rows only, which are all that the classifier reads; the others are keys and values.
+        quantized: int8 linear maps.
+
+    Returns:
+        ``[total, hidden]``; ``[batch, hidden]`` of the last layer.
+
+    Raises:
+        ValueError: ``quantized`` where gradients are on, the layer is not a plain one, or the machine cannot.
+    """
+    parts = backbones.parts(layer)
+    if torch.is_grad_enabled() or not _is_plain(layer, parts):
+        if quantized:
+            raise ValueError(
+                "int8 inference is for plain layers in eval() mode (no hooks, adapters or dropout) without gradients: "
+                "call it under torch.inference_mode()"
+            )
+        return _stock(layer, packed, last)
+    prepared = _prepared(layer, parts, last, quantized)
+    if packed.hidden.device.type != "cpu":
+        return prepared(packed)
+    if last:
+        return torch.cat([prepared(block) for block in blocks(packed)])
+    hidden = torch.empty_like(packed.hidden)
+    begin = 0
+    for block in blocks(packed):
+        end = begin + len(block.hidden)
+        hidden[begin:end] = prepared(block)
+        begin = end
+    return hidden
+
+
+def blocks(packed: Packed) -> Iterator[Packed]:
+    """``packed`` in runs of whole texts that hold about the same number of pieces, near :data:`BLOCK_ROWS`."""
+    total = len(packed.hidden)
+    if total <= BLOCK_ROWS:
+        yield packed
+        return
+    ends = packed.lengths.cumsum(0).tolist()
+    count = -(-total // BLOCK_ROWS)
+    bounds = [0, *(bisect_left(ends, total * number / count) + 1 for number in range(1, count)), len(ends)]
+    for first, after in pairwise(sorted({min(bound, len(ends)) for bound in bounds})):
+        begin, end = ends[first - 1] if first else 0, ends[after - 1]
+        yield Packed(
+            hidden=packed.hidden[begin:end],
+            text=packed.text[begin:end] - first,
+            position=packed.position[begin:end],
+            lengths=packed.lengths[first:after],
+            longest=packed.longest,
+        )
+
+
+def _stock(layer: Any, packed: Packed, last: bool) -> Tensor:
+    """The layer through its own modules: for gradients, hooks, adapters, and dropout of hidden states."""
+    parts = backbones.parts(layer)
+    rows = packed.hidden.index_select(0, packed.cls_rows) if last else packed.hidden
+    query, key, value = (
+        project(hidden).unflatten(-1, (parts.heads, -1))
+        for project, hidden in ((parts.query, rows), (parts.key, packed.hidden), (parts.value, packed.hidden))
+    )
+    context = packed_attention(query, key, value, *_queries_and_keys(packed, last)).flatten(1)
+    return backbones.finish(layer, context, rows)
+
+
+def _queries_and_keys(packed: Packed, last: bool) -> tuple[Rows, Rows]:
+    keys = Rows(packed.lengths, packed.longest)
+    return (Rows(torch.ones_like(packed.lengths), 1) if last else keys), keys
+
+
+def _is_plain(layer: nn.Module, parts: backbones.LayerParts) -> bool:
+    """Whether ``layer`` computes what its weights say: no hook, wrapper or dropout, and changes of weights are seen."""
+    return (
+        all(type(module) is nn.Linear and module.bias is not None for module in parts.maps)
+        and all(type(module) is nn.LayerNorm and module.bias is not None for module in parts.norms)
+        and not any(module.training or module._forward_hooks or module._forward_pre_hooks for module in layer.modules())
+        and not parts.query.weight.is_inference()
+    )
+
+
+class Prepared:
+    """A layer with its linear maps ready to run. It holds none of the layer's own modules, and so does not keep them.
+
+    Args:
+        parts: the stock layer's parts.
+        last: see :func:`run`.
+        quantized: int8 linear maps.
+    """
+
+    def __init__(self, parts: backbones.LayerParts, last: bool, quantized: bool) -> None:
+        kind = kind_for(parts.query.weight, quantized)
+        self.last, self.heads, self.width = last, parts.heads, parts.query.out_features
+        groups = ([parts.query], [parts.key, parts.value]) if last else ([parts.query, parts.key, parts.value],)
+        self.projections = [kind(group) for group in groups]
+        self.attention_output = kind([parts.attention_output])
+        self.up, self.down = kind([parts.up]), kind([parts.down])
+        self.activation = None if parts.is_gelu else parts.activation
+        self.attention_norm, self.output_norm = map(_norm, parts.norms)
+
+    def __call__(self, packed: Packed) -> Tensor:
+        """See :func:`run`."""
+        rows = packed.hidden.index_select(0, packed.cls_rows) if self.last else packed.hidden
+        inputs = (rows, packed.hidden) if self.last else (rows,)
+        projected = [project(hidden) for project, hidden in zip(self.projections, inputs, strict=True)]
+        query, key, value = (
+            part.unflatten(-1, (self.heads, -1)) for wide in projected for part in wide.split(self.width, -1)
+        )
+        context = packed_attention(query, key, value, *_queries_and_keys(packed, self.last)).flatten(1)
+        attended = self.attention_norm(self.attention_output.plus(context, rows))
+        widened = self.activation(self.up(attended)) if self.activation else self.up.gelu(attended)
+        return self.output_norm(self.down.plus(widened, attended))
+
+
+def _norm(module: nn.LayerNorm) -> Callable[[Tensor], Tensor]:
+    weight, bias = module.weight.detach(), module.bias.detach()
+    return partial(F.layer_norm, normalized_shape=module.normalized_shape, weight=weight, bias=bias, eps=module.eps)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What maps were made from: the weights, where they were, and how often they had been changed in place."""
+
+    asked: tuple[bool, bool]
+    weights: tuple[tuple[ref[Tensor], int, int], ...]
+
+    def is_still(self, asked: tuple[bool, bool], weights: Iterable[Tensor]) -> bool:
+        """Whether maps for ``weights`` would be the same."""
+        return self.asked == asked and all(
+            known() is weight and place == weight.data_ptr() and changes == weight._version
+            for (known, place, changes), weight in zip(self.weights, weights, strict=True)
+        )
+
+
+# A layer's maps, and what they were made from. They go when the layer goes, and when weights may have changed unseen:
+# the fused kernels of PyTorch's optimizers do not count what they change.
+_made: WeakKeyDictionary[nn.Module, tuple[Source, Prepared]] = WeakKeyDictionary()
+register_optimizer_step_post_hook(lambda *_: _made.clear())
+
+
+def forget(model: nn.Module) -> None:
+    """Throw away the maps made from the layers of ``model``."""
+    for module in model.modules():
+        _made.pop(module, None)
+
+
+def _prepared(layer: nn.Module, parts: backbones.LayerParts, last: bool, quantized: bool) -> Prepared:
+    """The layer's maps, made anew when a weight was changed, moved or replaced since."""
+    modules: tuple[Any, ...] = (*parts.maps, *parts.norms)
+    weights: list[Tensor] = [weight for module in modules for weight in (module.weight, module.bias)]
+    asked = (last, quantized)
+    known = _made.get(layer)
+    if known is None or not known[0].is_still(asked, weights):
+        source = Source(asked, tuple((ref(weight), weight.data_ptr(), weight._version) for weight in weights))
+        known = (source, Prepared(parts, last, quantized))
+        _made[layer] = known
+    return known[1]

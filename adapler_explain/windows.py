@@ -1,0 +1,121 @@
+"""Windows of documents: cutting them, grouping them for the encoder, and the way from their scores back to words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+BATCH_PIECES = 8192
+Item = TypeVar("Item", bound=Sized)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a document as the encoder sees it.
+
+    Attributes:
+        input_ids: special pieces included.
+        token_type_ids: 0, and 1 for the document's pieces where a query stands before them.
+        words: for each piece the index of its word in the document, -1 for special pieces and the query's.
+    """
+
+    input_ids: tuple[int, ...]
+    token_type_ids: tuple[int, ...]
+    words: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+class TextError(ValueError):
+    """A text that cannot be cut into windows."""
+
+
+def cut(owners: Sequence[int], room: int) -> list[tuple[int, int]]:
+    """Bounds of windows of nearly equal size over pieces that belong to words ``owners`` (ascending).
+
+    As few windows of at most ``room`` pieces as even cuts, moved back to the beginning of a word, allow. Where words
+    are so long that no even cut does, windows are filled one after the other; only a word longer than ``room`` is cut
+    itself.
+
+    >>> cut([0, 1, 2, 2, 3], room=3)
+    [(0, 2), (2, 5)]
+    """
+    total = len(owners)
+    starts = np.flatnonzero(np.diff(np.asarray(owners), prepend=-1))
+    for count in range(math.ceil(total / room), len(starts) + 1):
+        ideal = np.round(np.linspace(0, total, count + 1)).astype(int)
+        bounds = np.append(starts[np.searchsorted(starts, ideal[:-1], side="right") - 1], total)
+        if (np.diff(bounds) == 0).any():
+            break
+        if (np.diff(bounds) <= room).all():
+            return [(int(a), int(b)) for a, b in pairwise(bounds)]
+    return _filled([int(start) for start in starts], total, room)
+
+
+def _filled(starts: Sequence[int], total: int, room: int) -> list[tuple[int, int]]:
+    """Bounds of windows that each hold as many whole words as fit, or ``room`` pieces of a word that does not."""
+    bounds = [0]
+    for end in [*starts[1:], total]:
+        if end - bounds[-1] > room:
+            last = max((start for start in starts if bounds[-1] < start < end), default=None)
+            if last is not None:
+                bounds.append(last)
+        while end - bounds[-1] > room:
+            bounds.append(bounds[-1] + room)
+    return list(pairwise([*bounds, total]))
+
+
+def word_maxima(pieces: Sequence[NDArray[np.float64]], windows: Sequence[Window], words: int) -> NDArray[np.float64]:
+    """Word scores ``[words]``: the largest score among a word's pieces; a word without pieces gets the lowest of all.
+
+    Args:
+        pieces: for each window the scores of its pieces, ``[window]``; those of special and query pieces are not read.
+        windows: the windows of one document.
+        words: the document's number of words.
+    """
+    scores = np.full(words, -np.inf)
+    for values, window in zip(pieces, windows, strict=True):
+        owners = np.asarray(window.words)
+        np.maximum.at(scores, owners[owners >= 0], np.asarray(values)[owners >= 0])
+    missing = np.isneginf(scores)
+    scores[missing] = scores[~missing].min(initial=np.inf) if not missing.all() else 0.0
+    return scores
+
+
+def chunks(windows: Sequence[Window], size: int) -> Iterator[Sequence[Window]]:
+    """``windows`` in runs of at most ``size``."""
+    for start in range(0, len(windows), size):
+        yield windows[start : start + size]
+
+
+def by_pieces(items: Iterable[Item], budget: int) -> Iterator[list[Item]]:
+    """``items`` in order, in groups of at most ``budget`` pieces together, or of one; an item's length is its pieces.
+
+    Pieces are what costs: pruned batches hold no padding, so that long and short texts need not be sorted apart. What
+    stands before an error in ``items`` is not lost: its group comes first.
+
+    >>> list(by_pieces(["aa", "b", "cccc", "d"], budget=3))
+    [['aa', 'b'], ['cccc'], ['d']]
+    """
+    group: list[Item] = []
+    pieces = 0
+    try:
+        for item in items:
+            if group and pieces + len(item) > budget:
+                yield group
+                group, pieces = [], 0
+            group.append(item)
+            pieces += len(item)
+    except Exception:
+        if group:
+            yield group
+        raise
+    if group:
+        yield group

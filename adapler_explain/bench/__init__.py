@@ -78,14 +78,14 @@ class Run:
 def bench(config: BenchConfig) -> dict[str, Any]:
     """``rows``, one for each variant, schedule and size, with all that they were made with.
 
-    A row has ``variant``, ``title``, ``keep``, ``batch``, ``length``, ``pieces`` (of all texts), ``dtype``, ``rounds``,
-    ``ms`` (the median of a batch), ``ms_low`` and ``ms_high`` (its quartiles), ``p95`` and ``p99`` (None of too few
-    rounds), ``texts_per_second``, ``pieces_per_second``, ``speedup`` (over ``stock-sdpa``, of medians),
-    ``flops_speedup`` (of the pieces that were really processed), ``efficiency`` (the one over the other), ``share_of_peak`` (FLOPs a second
-    over the most that matrix products of that type reach here; None for a model of another depth), ``logit_change``
-    (the largest difference from the same model in ``dtype``), ``where`` and ``peak_mb`` (of
-    :func:`measure.profiled`; None for other runtimes). ``accuracy``
-    has the rows of :func:`accuracies`; ``skipped`` names the variants that cannot run, and why.
+    A row has ``variant``, ``title``, ``keep``, ``batch``, ``length``, ``pieces`` (of all texts), ``dtype``,
+    ``rounds``, ``ms`` (the median of a batch), ``ms_low`` and ``ms_high`` (its quartiles), ``p95`` and ``p99`` (None
+    of too few rounds), ``texts_per_second``, ``pieces_per_second``, ``speedup`` (over ``stock-sdpa``, of medians),
+    ``flops_speedup`` (of the pieces that were really processed), ``efficiency`` (the one over the other),
+    ``share_of_peak`` (FLOPs a second over the most that matrix products of that type reach here; None for a model of
+    another depth), ``logit_change`` (the largest difference from the same model in ``dtype``), ``where`` and
+    ``peak_mb`` (of :func:`measure.profiled`; None for other runtimes). ``accuracy`` has the rows of
+    :func:`accuracies`; ``skipped`` names the variants that cannot run, and why.
 
     Raises:
         UsageError: an option cannot be used.

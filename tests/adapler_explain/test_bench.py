@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from adapler_explain.bench import BenchConfig, bench, measure, report, runs_of, subjects, variants
+from adapler_explain import backbones, flops, linear
+from adapler_explain.bench import BenchConfig, Facts, bench, measure, report, runs_of, subjects, variants
 from adapler_explain.bench.subjects import Size, size_of
 from adapler_explain.bench.variants import VARIANTS, UnavailableError
+from adapler_explain.classifier import Classifier
 from eraser_eval.errors import MissingError, UsageError
 
 # Those that need no compiler and no other runtime.
@@ -85,8 +88,6 @@ def test_mixed_lengths() -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", list(VARIANTS))
 def test_every_variant_computes_the_models_logits(checkpoint: Path, name: str) -> None:
-    from adapler_explain.classifier import Classifier
-
     variant = VARIANTS[name]
     model = Classifier.load(checkpoint).model
     stock = subjects.stock_of(model)
@@ -107,6 +108,79 @@ def test_every_variant_computes_the_models_logits(checkpoint: Path, name: str) -
     elif variant.same_model and not variant.prunes:
         torch.testing.assert_close(logits, expected, atol=0.2, rtol=0)
     # In lower precision a piece near the threshold may fall or stay, and half the layers are another model.
+
+
+def ran(monkeypatch: pytest.MonkeyPatch, name: str, model: Any) -> list[Any]:
+    """The models that a variant really calls."""
+    seen: list[Any] = []
+    usual = torch.nn.Module.__call__
+
+    def watching(module: Any, *arguments: Any, **named: Any) -> Any:
+        if hasattr(module, "bert"):
+            seen.append(module)
+        return usual(module, *arguments, **named)
+
+    variant = VARIANTS[name]
+    call = variant.prepare(model if variant.prunes else subjects.stock_of(model))
+    monkeypatch.setattr(torch.nn.Module, "__call__", watching)
+    with torch.inference_mode():
+        call(subjects.random_inputs(60, Size(2, 4, 9), 0))
+    return seen
+
+
+def test_variants_are_what_they_say(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Classifier.load(checkpoint).model
+    (eager,) = ran(monkeypatch, "stock-eager", model)
+    assert eager.config._attn_implementation == "eager"
+    for name in ("stock-bf16", "adapler-bf16"):
+        (half,) = ran(monkeypatch, name, model)
+        assert half.dtype == torch.bfloat16
+    (shallow,) = ran(monkeypatch, "half-depth", model)
+    assert len(backbones.layers(shallow)) == 1 and len(backbones.layers(model)) == 3
+    (own,) = ran(monkeypatch, "adapler", model)
+    assert own is model and not own.quantized
+    assert len(ran(monkeypatch, "adapler-one-at-a-time", model)) == 2
+    if linear.has_vnni():
+        (quick,) = ran(monkeypatch, "adapler-int8", model)
+        assert quick.quantized and not model.quantized
+
+
+def test_ratios_of_a_row_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty rounds of 0.1 s, but one of 0.3: every figure follows."""
+    model = subjects.random_model("tiny", 0)
+    inputs = subjects.random_inputs(70, Size(2, 4, 8), 0)
+    with torch.inference_mode():
+        facts = Facts(model, inputs, 0.4, CONFIG, {"float32": 1e9})
+        runs, _ = runs_of(model, replace(CONFIG, keep=(2.0,), variants=("adapler", "unpruned")))
+        times = [0.1] * 19 + [0.3]
+        stock, pruned, unpruned = (facts.row(run, lambda: None, run.call(inputs), times) for run in runs)
+        kept = torch.stack([alive.sum(-1) for alive in runs[1].model(**inputs).alive]).T.tolist()
+    config = model.config
+    done = sum(flops.pruned(config, n, row) for n, row in zip((4, 8), kept, strict=True))
+    dense = 2 * flops.dense(config, 8)
+    assert stock["speedup"] == pytest.approx(4) and stock["share_of_peak"] == pytest.approx(dense / 0.1 / 1e9)
+    assert pruned["flops_speedup"] == pytest.approx(dense / done)
+    assert pruned["efficiency"] == pytest.approx(4 * done / dense)
+    assert pruned["share_of_peak"] == pytest.approx(done / 0.1 / 1e9)
+    own = flops.unpruned(config, 4) + flops.unpruned(config, 8)
+    assert unpruned["flops_speedup"] == pytest.approx(dense / own) and unpruned["efficiency"] is None
+    assert stock["p95"] == pytest.approx(110) and stock["p99"] is None and stock["pieces"] == 12
+
+
+@pytest.mark.parametrize("times", [2, 10, 100, 1e5])
+def test_more_removal_leaves_less(times: float) -> None:
+    model = subjects.random_model("tiny", 0)
+    inputs = subjects.random_inputs(70, Size(4, 2, 60), 0)
+    with torch.inference_mode():
+        more, less = (subjects.pruned_flops(subjects.scheduled(model, t, 0), inputs) for t in (times, times / 2))
+    assert more <= less
+
+
+def test_paths_are_checked_before_timing(tmp_path: Path) -> None:
+    report.check_outputs(str(tmp_path / "new" / "a.json"), str(tmp_path / "b.pdf"))
+    for output, figure in (("a.md", None), (None, "b.tar.gz"), (str(tmp_path), None), ("/proc/none/a.json", None)):
+        with pytest.raises(UsageError, match=r"--json|--figure"):
+            report.check_outputs(output, figure)
 
 
 def test_a_variant_that_cannot_run_is_skipped_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:

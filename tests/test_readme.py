@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adapler_explain import cli
+from adapler_explain.bench import report as bench_report
 from adapler_explain.classifier import model_checksum
 from eraser_eval import report
 from eraser_eval.datasets import bundled
@@ -32,6 +33,14 @@ def test_table_is_that_of_the_committed_run(readme: str, figures: dict) -> None:
     assert report.markdown(figures) == (RESULTS / "table.md").read_text(encoding="utf-8")
     shown = re.search(r"<!-- table: docs/results/movies-test/table.md -->\n(.*?)<!-- end -->", readme, re.S)
     assert shown and shown.group(1).strip() == report.markdown(figures).strip()
+
+
+@pytest.mark.parametrize("name", ["bench"])
+def test_speeds_are_those_of_the_committed_timing(readme: str, name: str) -> None:
+    timing = json.loads((RESULTS.parent / f"{name}.json").read_text(encoding="utf-8"))
+    assert bench_report.markdown(timing) == (RESULTS.parent / f"{name}.md").read_text(encoding="utf-8")
+    shown = re.search(rf"<!-- bench: docs/results/{name}.json -->\n(.*?)<!-- end -->", readme, re.S)
+    assert shown and shown.group(1).strip() == bench_report.overview(timing).strip()
 
 
 def test_the_run_was_of_the_bundled_model_and_the_whole_real_split(figures: dict) -> None:

@@ -35,7 +35,7 @@ def test_table_is_that_of_the_committed_run(readme: str, figures: dict) -> None:
     assert shown and shown.group(1).strip() == report.markdown(figures).strip()
 
 
-@pytest.mark.parametrize("name", ["bench"])
+@pytest.mark.parametrize("name", ["bench", "bench-movies"])
 def test_speeds_are_those_of_the_committed_timing(readme: str, name: str) -> None:
     timing = json.loads((RESULTS.parent / f"{name}.json").read_text(encoding="utf-8"))
     assert bench_report.markdown(timing) == (RESULTS.parent / f"{name}.md").read_text(encoding="utf-8")

@@ -124,17 +124,21 @@ class AdaplerBertForSequenceClassification(BertForSequenceClassification):
             output.loss = torch.nn.functional.cross_entropy(output.logits, labels)
         return output
 
+    def decide(self, layer: int, packed: Packed) -> removal.Decision:
+        """Which of ``packed``'s pieces stay for ``layer`` (from 0)."""
+        reduction = self.adapler
+        logits = reduction.predictors[layer](packed.hidden)
+        return removal.decide(logits, reduction.cls_multiplier(layer), reduction.eta[layer], packed)
+
     def _forward_pruned(self, packed: Packed) -> PrunedOutput:
         length = packed.longest
         layers = backbones.layers(self)
         alive, contributions, margins = [], [], []
         for index, layer in enumerate(layers):
-            contribution = removal.packed_contributions(self.adapler.predictors[index](packed.hidden), packed)
-            scores = removal.packed_scale_cls(contribution, self.adapler.cls_multiplier(index), packed)
-            delta = removal.threshold(self.adapler.eta[index], packed.lengths)[packed.text]
-            contributions.append(removal.unpack(contribution, packed, length))
-            margins.append(removal.unpack(scores / delta, packed, length))
-            packed = removal.keep(packed, (scores >= delta) | packed.is_cls)
+            decision = self.decide(index, packed)
+            contributions.append(removal.unpack(decision.contributions, packed, length))
+            margins.append(removal.unpack(decision.margins, packed, length))
+            packed = removal.keep(packed, decision.kept)
             alive.append(removal.unpack(torch.ones_like(packed.text, dtype=torch.bool), packed, length))
             last = index == len(layers) - 1
             packed = replace(packed, hidden=packed_layer.run(layer, packed, last=last, quantized=self.quantized))

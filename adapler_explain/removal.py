@@ -128,6 +128,32 @@ def threshold(eta: Tensor, lengths: Tensor) -> Tensor:
     return eta / lengths
 
 
+@dataclass(frozen=True)
+class Decision:
+    """Which living pieces stay, and why; each ``[total]``.
+
+    Attributes:
+        contributions: c.
+        margins: s / δ.
+        kept: whether the piece stays: [CLS], and what has at least the threshold.
+    """
+
+    contributions: Tensor
+    margins: Tensor
+    kept: Tensor
+
+
+def decide(logits: Tensor, factor: Tensor, eta: Tensor, packed: Packed) -> Decision:
+    """The removal decision before a layer, from predictor ``logits`` ``[total]``, [CLS]'s ``factor`` and ``eta``.
+
+    Source: Modarressi et al. 2022, section 3.1.
+    """
+    contribution = packed_contributions(logits, packed)
+    scores = packed_scale_cls(contribution, factor, packed)
+    delta = threshold(eta, packed.lengths)[packed.text]
+    return Decision(contribution, scores / delta, (scores >= delta) | packed.is_cls)
+
+
 def keep(packed: Packed, kept: Tensor) -> Packed:
     """``packed`` with only the pieces where ``kept`` ``[total]`` is True. Order and texts are unchanged.
 

@@ -13,8 +13,10 @@ import torch
 
 from adapler_explain.bench import measure, subjects
 from adapler_explain.bench.accuracy import accuracies
+from adapler_explain.bench.rows import Facts, Run
+from adapler_explain.bench.runtimes import UnavailableError, clear_exported
 from adapler_explain.bench.subjects import SHAPES, Inputs, Size
-from adapler_explain.bench.variants import BASELINE, VARIANTS, Call, UnavailableError, clear_exported
+from adapler_explain.bench.variants import BASELINE, VARIANTS
 from adapler_explain.classifier import Classifier, all_windows, check_device
 from adapler_explain.environment import describe
 from adapler_explain.progress import Progress
@@ -22,8 +24,6 @@ from eraser_eval.datasets import Split, load
 from eraser_eval.errors import MissingError, UsageError
 
 MOST_ROUNDS = 120
-# Rounds from which a percentile is more than the slowest round.
-ROUNDS_OF = {95: 20, 99: 100}
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -63,16 +63,6 @@ class BenchConfig:
     dtype: str = "float32"
     device: str = "cpu"
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Run:
-    """A variant ready to be timed; one that removes pieces has the ``model`` it runs and perhaps a schedule."""
-
-    variant: str
-    call: Call
-    model: Any = None
-    keep: float | None = None
 
 
 def bench(config: BenchConfig) -> dict[str, Any]:
@@ -241,76 +231,11 @@ def rows_of(
     while len(times[0]) < config.repeats or (sum(times[0]) < config.seconds and len(times[0]) < MOST_ROUNDS):
         for taken, (_, work, _) in zip(times, works, strict=True):
             taken.append(measure.seconds(work, device))
-    facts = Facts(model, inputs, float(np.median(times[0])), config, peaks)
-    return [facts.row(run, work, logits, taken) for (run, work, logits), taken in zip(works, times, strict=True)]
-
-
-class Facts:
-    """What the rows of one size share.
-
-    Args:
-        model: the AdapLeR model; its configuration is every variant's.
-        inputs: the batch.
-        baseline: median seconds of the stock model.
-        config: of the timing.
-        peaks: type to FLOPs a second.
-    """
-
-    def __init__(self, model: Any, inputs: Inputs, baseline: float, config: BenchConfig, peaks: dict[str, float]):
-        self.model, self.inputs, self.baseline, self.config, self.peaks = model, inputs, baseline, config, peaks
-        self.lengths = subjects.lengths_of(inputs)
-        self.dense = subjects.dense_flops(model.config, inputs)
-        self.stock_logits = model(**inputs, prune=False).logits.float()
-
-    def row(self, run: Run, work: measure.Work, logits: torch.Tensor, times: list[float]) -> dict[str, Any]:
-        """The row of a variant that gave ``logits`` and took ``times``, in seconds."""
-        variant = VARIANTS[run.variant]
-        dtype = dtype_of(run.variant, self.config)
-        done = self._done(run)
-        exact = self.stock_logits if run.model is None else run.model(**self.inputs, prune=True).logits.float()
-        low, median, high = np.percentile(times, [25, 50, 75]).tolist()
-        speedup = self.baseline / median
-        shortest, longest = min(self.lengths), max(self.lengths)
-        same = variant.same_model
-        # Which pieces a random schedule drops depends on the texts beside them.
-        comparable = same and not (run.keep and run.variant == "adapler-one-at-a-time")
-        change = float((logits - exact).abs().max()) if comparable else None
-        return {
-            "variant": run.variant,
-            "title": variant.title,
-            "keep": run.keep,
-            "batch": len(self.lengths),
-            "length": longest if shortest == longest else f"{shortest}-{longest}",
-            "pieces": sum(self.lengths),
-            "dtype": dtype,
-            "rounds": len(times),
-            "ms": 1000 * median,
-            "ms_low": 1000 * low,
-            "ms_high": 1000 * high,
-            "p95": percentile(times, 95),
-            "p99": percentile(times, 99),
-            "texts_per_second": len(self.lengths) / median,
-            "pieces_per_second": sum(self.lengths) / median,
-            "speedup": speedup,
-            "flops_speedup": self.dense / done if same else None,
-            "efficiency": speedup * done / self.dense if run.model is not None else None,
-            "share_of_peak": done / median / self.peaks[dtype] if same else None,
-            "logit_change": change,
-            **(measure.profiled(work, torch.device(self.config.device)) if variant.in_torch else measure.UNSEEN),
-        }
-
-    def _done(self, run: Run) -> int:
-        """FLOPs that the variant does on the batch."""
-        if run.model is not None:
-            return subjects.pruned_flops(run.model, self.inputs)
-        if VARIANTS[run.variant].cls_only:
-            return subjects.unpruned_flops(self.model.config, self.inputs)
-        return self.dense
-
-
-def percentile(times: list[float], which: int) -> float | None:
-    """The percentile of ``times``, in milliseconds; None of too few rounds for it to be one."""
-    return 1000 * float(np.percentile(times, which)) if len(times) >= ROUNDS_OF[which] else None
+    facts = Facts(model, inputs, float(np.median(times[0])), peaks)
+    return [
+        facts.row(run, dtype_of(run.variant, config), work, logits, taken)
+        for (run, work, logits), taken in zip(works, times, strict=True)
+    ]
 
 
 def dtype_of(variant: str, config: BenchConfig) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapler_explain.bench.variants import Call
+from adapler_explain.bench.runtimes import Call
 from adapler_explain.classifier import Classifier, all_windows
 from adapler_explain.progress import Progress
 from adapler_explain.windows import by_pieces

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
-import logging
-import os
 import shutil
-import sys
-import tempfile
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from adapler_explain import backbones, linear, packed_encoder, removal
+from adapler_explain.bench import runtimes
+from adapler_explain.bench.runtimes import Call, UnavailableError
 from adapler_explain.bench.subjects import Inputs
 
-Call = Callable[[Inputs], Any]
-NAMES = ("input_ids", "attention_mask", "token_type_ids")
 # torch.compile makes a graph for each; beyond this many it would run without one.
 MOST_SIZES = 64
-
-
-_folders: list[str] = []
-
-
-class UnavailableError(Exception):
-    """This variant cannot run here; the message says why and what would help."""
 
 
 @dataclass(frozen=True)
@@ -168,10 +155,7 @@ def _padded(model: Any) -> Call:
     def call(inputs: Inputs) -> Tensor:
         packed = packed_encoder.enter(model, **inputs)
         for index, layer in enumerate(backbones.layers(model)):
-            contribution = removal.packed_contributions(model.adapler.predictors[index](packed.hidden), packed)
-            scores = removal.packed_scale_cls(contribution, model.adapler.cls_multiplier(index), packed)
-            delta = removal.threshold(model.adapler.eta[index], packed.lengths)[packed.text]
-            packed = removal.keep(packed, (scores >= delta) | packed.is_cls)
+            packed = removal.keep(packed, model.decide(index, packed).kept)
             mask = torch.arange(int(packed.lengths.max()), device=packed.text.device) < packed.lengths[:, None]
             padded = packed.hidden.new_zeros(*mask.shape, packed.hidden.shape[-1])
             padded[mask] = packed.hidden
@@ -179,112 +163,6 @@ def _padded(model: Any) -> Call:
         return backbones.classify(model, packed.hidden[packed.is_cls])
 
     return call
-
-
-# ---------------------------------------------------------------- other runtimes
-
-
-class _Logits(nn.Module):
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
-        logits: Tensor = self.model(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-        ).logits
-        return logits
-
-
-def _needs(*packages: str) -> None:
-    # Both runtimes report home and leave identifiers in the user's folder unless told before they are imported.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    for package in packages:
-        try:
-            importlib.import_module(package)
-        except ImportError:
-            raise UnavailableError(f"needs {package}: pip install 'adapler-explain[bench]'") from None
-
-
-def exported(model: Any) -> Path:
-    """The ONNX file of ``model``, for any batch and length, until :func:`clear_exported`."""
-    _needs("onnx", "onnxscript")
-    if model.device.type != "cpu" or model.dtype != torch.float32:
-        raise UnavailableError("is timed on CPU, from float32 weights")
-    known: Path | None = getattr(model, "_exported", None)
-    if known is not None:
-        return known
-    folder = tempfile.mkdtemp(prefix="adapler-bench-")
-    _folders.append(folder)
-    batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=model.config.max_position_embeddings)
-    # Three tensors of their own: the exporter takes one object given twice for one input.
-    example = tuple(torch.full((2, 8), value) for value in (1, 1, 0))
-    path = Path(folder) / "model.onnx"
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            _Logits(model),
-            example,
-            str(path),
-            input_names=list(NAMES),
-            output_names=["logits"],
-            dynamic_shapes=tuple({0: batch, 1: length} for _ in NAMES),
-            dynamo=True,
-            verbose=False,
-        )
-    model._exported = path
-    return path
-
-
-def clear_exported() -> None:
-    """Delete the files of :func:`exported`; sessions that were made from them go on."""
-    while _folders:
-        shutil.rmtree(_folders.pop(), ignore_errors=True)
-
-
-def _onnx_runtime(int8: bool) -> Callable[[Any], Call]:
-    def prepare(model: Any) -> Call:
-        _needs("onnxruntime")
-        import onnxruntime
-
-        path = exported(model)
-        if int8:
-            from onnxruntime.quantization import QuantType, quantize_dynamic
-
-            smaller = path.with_name("int8.onnx")
-            root = logging.getLogger()
-            level = root.level
-            root.setLevel(logging.ERROR)
-            try:
-                quantize_dynamic(path, smaller, weight_type=QuantType.QInt8)
-            finally:
-                root.setLevel(level)
-            path = smaller
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        return lambda inputs: torch.from_numpy(session.run(None, {name: inputs[name].numpy() for name in NAMES})[0])
-
-    return prepare
-
-
-def _openvino(precision: str) -> Callable[[Any], Call]:
-    def prepare(model: Any) -> Call:
-        _needs("openvino")
-        import openvino
-
-        settings = {
-            "INFERENCE_PRECISION_HINT": precision,
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        compiled = openvino.Core().compile_model(openvino.convert_model(str(exported(model))), "CPU", settings)
-        return lambda inputs: torch.from_numpy(compiled({name: inputs[name].numpy() for name in NAMES})[0])
-
-    return prepare
 
 
 BASELINE = "stock-sdpa"
@@ -295,10 +173,12 @@ VARIANTS = {
     "stock-cuda-graphs": Variant("stock, CUDA graphs", _compiled("reduce-overhead"), default=False),
     "stock-bf16": Variant("stock, bfloat16", _half, dtype="bfloat16"),
     "stock-int8": Variant("stock, torch dynamic int8", _torch_int8, dtype="int8"),
-    "onnxruntime": Variant("ONNX Runtime", _onnx_runtime(False), in_torch=False),
-    "onnxruntime-int8": Variant("ONNX Runtime, dynamic int8", _onnx_runtime(True), dtype="int8", in_torch=False),
-    "openvino": Variant("OpenVINO", _openvino("f32"), in_torch=False),
-    "openvino-bf16": Variant("OpenVINO, bfloat16", _openvino("bf16"), dtype="bfloat16", in_torch=False),
+    "onnxruntime": Variant("ONNX Runtime", runtimes.onnx_runtime(False), in_torch=False),
+    "onnxruntime-int8": Variant(
+        "ONNX Runtime, dynamic int8", runtimes.onnx_runtime(True), dtype="int8", in_torch=False
+    ),
+    "openvino": Variant("OpenVINO", runtimes.openvino("f32"), in_torch=False),
+    "openvino-bf16": Variant("OpenVINO, bfloat16", runtimes.openvino("bf16"), dtype="bfloat16", in_torch=False),
     "half-depth": Variant("stock, half the layers", _half_depth, same_model=False),
     "unpruned": Variant("ours, nothing removed", _unpruned(False), cls_only=True),
     "unpruned-int8": Variant("ours, nothing removed, int8", _unpruned(True), dtype="int8", cls_only=True),

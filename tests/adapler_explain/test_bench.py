@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 import torch
 
 from adapler_explain import backbones, flops, linear
-from adapler_explain.bench import BenchConfig, Facts, bench, measure, report, runs_of, subjects, variants
+from adapler_explain.bench import BenchConfig, Facts, bench, measure, report, runs_of, runtimes, subjects
+from adapler_explain.bench.runtimes import UnavailableError
 from adapler_explain.bench.subjects import Size, size_of
-from adapler_explain.bench.variants import VARIANTS, UnavailableError
+from adapler_explain.bench.variants import VARIANTS
 from adapler_explain.classifier import Classifier
 from eraser_eval.errors import MissingError, UsageError
 
@@ -29,6 +31,12 @@ QUICK = (
     "adapler-bf16",
 )
 CONFIG = BenchConfig(shape="tiny", keep=(4.0, 2.0), sizes=("1x16", "3x2-16"), variants=QUICK, repeats=2, seconds=0)
+
+
+@pytest.fixture(autouse=True)
+def no_files_left() -> Iterator[None]:
+    yield
+    runtimes.clear_exported()
 
 
 def test_a_row_for_each_variant_schedule_and_size() -> None:
@@ -150,10 +158,10 @@ def test_ratios_of_a_row_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     model = subjects.random_model("tiny", 0)
     inputs = subjects.random_inputs(70, Size(2, 4, 8), 0)
     with torch.inference_mode():
-        facts = Facts(model, inputs, 0.4, CONFIG, {"float32": 1e9})
+        facts = Facts(model, inputs, 0.4, {"float32": 1e9})
         runs, _ = runs_of(model, replace(CONFIG, keep=(2.0,), variants=("adapler", "unpruned")))
         times = [0.1] * 19 + [0.3]
-        stock, pruned, unpruned = (facts.row(run, lambda: None, run.call(inputs), times) for run in runs)
+        stock, pruned, unpruned = (facts.row(run, "float32", lambda: None, run.call(inputs), times) for run in runs)
         kept = torch.stack([alive.sum(-1) for alive in runs[1].model(**inputs).alive]).T.tolist()
     config = model.config
     done = sum(flops.pruned(config, n, row) for n, row in zip((4, 8), kept, strict=True))
@@ -187,7 +195,7 @@ def test_a_variant_that_cannot_run_is_skipped_with_its_reason(monkeypatch: pytes
     def absent(package: str) -> None:
         raise ImportError(package)
 
-    monkeypatch.setattr(variants.importlib, "import_module", absent)
+    monkeypatch.setattr(runtimes.importlib, "import_module", absent)
     result = bench(replace(CONFIG, variants=("openvino", "stock-cuda-graphs"), sizes=("1x4",)))
     assert [row["variant"] for row in result["rows"]] == ["stock-sdpa"]
     reasons = {row["variant"]: row["reason"] for row in result["skipped"]}

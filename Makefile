@@ -12,7 +12,7 @@ HUMAN = $(foreach who,majority union,$(if $(wildcard $(PEOPLE)/$(who).jsonl),--a
 BUNDLED := data/models/adapler-movies
 OURS := unpruned,unpruned-int8,adapler,adapler-padded,adapler-one-at-a-time,adapler-int8
 
-.PHONY: setup format lint types test test-slow check bench bench-score eval train results wheel clean
+.PHONY: setup format lint types test test-slow test-browser check app bench bench-score eval train results wheel clean
 
 setup: .venv/.installed
 
@@ -33,12 +33,19 @@ types: setup
 	$(BIN)/mypy
 
 test: setup
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not browser"
 
 test-slow: setup
 	$(BIN)/pytest -m slow
 
+# The viewer in a real browser: needs Chromium (Debian's, or 'playwright install chromium').
+test-browser: setup
+	$(BIN)/pytest -m browser tests/app
+
 check: lint types test
+
+app: setup
+	$(BIN)/adapler-explain view
 
 bench-score: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/score.py

@@ -87,12 +87,10 @@ def check(config: BulkConfig) -> None:
 
 
 def load(config: BulkConfig) -> Classifier:
-    """The classifier, with its thresholds at the operating point."""
+    """The classifier, in the type that was asked for."""
     classifier = Classifier.load(config.model or bundled("models/adapler-movies"), config.device)
     if not hasattr(classifier.model, "adapler"):
         raise UsageError(f"--model {config.model}: not an AdapLeR checkpoint; train one with 'adapler-explain train'")
-    with torch.no_grad():
-        classifier.model.adapler.eta.mul_(config.operating_point)
     classifier.model.to(DTYPES[config.dtype])
     classifier.model.quantized = config.dtype == INT8
     return classifier
@@ -103,7 +101,7 @@ def predictions(classifier: Classifier, group: Sequence[Text], config: BulkConfi
     windows = [window for text in group for window in text.windows]
     shares: list[Any] = []
     survival: list[Any] = []
-    for part, output in classifier.pruned(windows, config.batch_pieces):
+    for part, output in classifier.pruned(windows, config.batch_pieces, config.operating_point):
         shares += output.logits.double().softmax(-1).cpu().numpy().tolist()
         survival += [row[: len(window)] for row, window in zip(survival_of(output), part, strict=True)]
     if not np.isfinite(shares).all():

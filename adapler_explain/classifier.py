@@ -128,11 +128,16 @@ class Classifier:
         """The model's output for ``windows`` as one batch; ``options`` go to its forward pass."""
         return self.model(**self.batch(windows), **options)
 
-    def pruned(self, windows: Sequence[Window], budget: int = BATCH_PIECES) -> Iterator[tuple[list[Window], Any]]:
-        """The pruned outputs of ``windows`` in order, in groups of at most ``budget`` pieces, each with its windows."""
+    def pruned(
+        self, windows: Sequence[Window], budget: int = BATCH_PIECES, operating_point: float = 1.0
+    ) -> Iterator[tuple[list[Window], Any]]:
+        """The pruned outputs of ``windows`` in order, in groups of at most ``budget`` pieces, each with its windows.
+
+        ``operating_point`` is a factor of the thresholds: above 1 keeps fewer pieces.
+        """
         for group in by_pieces(windows, budget):
             with torch.inference_mode():
-                output = self.forward(group, prune=True)
+                output = self.forward(group, prune=True, operating_point=operating_point)
             yield group, output
 
     def logits(self, windows: Sequence[Window], prune: bool, budget: int = BATCH_PIECES) -> Tensor:

@@ -91,6 +91,7 @@ class AdaplerBertForSequenceClassification(BertForSequenceClassification):
         token_type_ids: Tensor | None = None,
         labels: Tensor | None = None,
         prune: bool | None = None,
+        operating_point: float = 1.0,
         **stock: Any,
     ) -> Any:
         """Class logits of a padded batch, with hard removal or (``prune=False``) without any.
@@ -101,6 +102,7 @@ class AdaplerBertForSequenceClassification(BertForSequenceClassification):
             token_type_ids: ``[batch, length]`` or None for zeros.
             labels: ``[batch]``, for a loss.
             prune: remove pieces? None: in ``eval()`` mode only.
+            operating_point: factor of the thresholds: above 1 keeps fewer pieces.
             **stock: further arguments of the stock forward pass, for ``prune=False`` alone.
 
         Returns:
@@ -118,24 +120,26 @@ class AdaplerBertForSequenceClassification(BertForSequenceClassification):
             raise ValueError(
                 f"a pruned forward pass needs input_ids and does not take {sorted(stock)}; give prune=False"
             )
-        output = self._forward_pruned(packed_encoder.enter(self, input_ids, attention_mask, token_type_ids))
+        packed = packed_encoder.enter(self, input_ids, attention_mask, token_type_ids)
+        output = self._forward_pruned(packed, operating_point)
         if labels is not None:
             assert output.logits is not None
             output.loss = torch.nn.functional.cross_entropy(output.logits, labels)
         return output
 
-    def decide(self, layer: int, packed: Packed) -> removal.Decision:
-        """Which of ``packed``'s pieces stay for ``layer`` (from 0)."""
+    def decide(self, layer: int, packed: Packed, operating_point: float = 1.0) -> removal.Decision:
+        """Which of ``packed``'s pieces stay for ``layer`` (from 0), with thresholds times ``operating_point``."""
         reduction = self.adapler
         logits = reduction.predictors[layer](packed.hidden)
-        return removal.decide(logits, reduction.cls_multiplier(layer), reduction.eta[layer], packed)
+        eta = reduction.eta[layer] * operating_point
+        return removal.decide(logits, reduction.cls_multiplier(layer), eta, packed)
 
-    def _forward_pruned(self, packed: Packed) -> PrunedOutput:
+    def _forward_pruned(self, packed: Packed, operating_point: float) -> PrunedOutput:
         length = packed.longest
         layers = backbones.layers(self)
         alive, contributions, margins = [], [], []
         for index, layer in enumerate(layers):
-            decision = self.decide(index, packed)
+            decision = self.decide(index, packed, operating_point)
             contributions.append(removal.unpack(decision.contributions, packed, length))
             margins.append(removal.unpack(decision.margins, packed, length))
             packed = removal.keep(packed, decision.kept)

@@ -113,7 +113,7 @@ def predict(
     if method == "adapler":
         layers = classifier.model.config.num_hidden_layers
         mask = alive_in(scores, layers - 1 if explained.layer is None else explained.layer)
-        extra |= _efficiency(classifier, pieces, layers)
+        extra |= efficiency(classifier.model.config, pieces)
         unpruned = known.of(classifier, False, example)
         extra["unpruned_classification"] = classifier.labels[int(unpruned.argmax())]
         extra["unpruned_classification_scores"] = _named(classifier, unpruned)
@@ -134,8 +134,14 @@ def predict(
     )
 
 
-def _efficiency(classifier: Classifier, survival: Sequence[PieceScores], layers: int) -> dict[str, Any]:
-    config = classifier.model.config
+def efficiency(config: Any, survival: Sequence[PieceScores]) -> dict[str, Any]:
+    """``pieces``, ``kept_per_layer``, ``flops_unpruned`` and ``flops_pruned`` of a document.
+
+    Args:
+        config: the model's.
+        survival: for each window the survival scores of its pieces, see :func:`explainers.adapler.survival`.
+    """
+    layers: int = config.num_hidden_layers
     kept = [[int(alive_in(values, layer).sum()) for layer in range(layers)] for values in survival]
     return {
         "pieces": sum(len(values) for values in survival),

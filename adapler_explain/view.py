@@ -1,0 +1,80 @@
+"""Starting the viewer: the Streamlit app in the package ``adapler_app``."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+from eraser_eval.errors import MissingError, UsageError
+
+
+def view(model: str | None, runs: str | None, data_root: str | None, host: str, port: int, browser: bool) -> int:
+    """Run the viewer until it is stopped; its exit code.
+
+    Args:
+        model: folder of an AdapLeR checkpoint; None: the bundled one.
+        runs: folder of run folders; None: ``runs``.
+        data_root: where releases of data sets are.
+        host, port: where it listens.
+        browser: open a browser window.
+
+    Raises:
+        MissingError: Streamlit, the model or a folder is not there.
+        UsageError: the port is taken, or the model has no removal.
+    """
+    check(model, runs, data_root)
+    check_port(host, port)
+    environment = os.environ | {
+        name: value
+        for name, value in (("ADAPLER_MODEL", model), ("ADAPLER_RUNS", runs), ("ADAPLER_DATA", data_root))
+        if value
+    }
+    process = subprocess.Popen(command(host, port, browser), env=environment)
+    while True:
+        # Ctrl-C reaches the server too, which then ends.
+        with suppress(KeyboardInterrupt):
+            return process.wait()
+
+
+def command(host: str, port: int, browser: bool) -> list[str]:
+    """What starts the server.
+
+    Raises:
+        MissingError: Streamlit or the app is not installed.
+    """
+    app = find_spec("adapler_app")
+    if find_spec("streamlit") is None or app is None or not app.submodule_search_locations:
+        raise MissingError("the viewer is not installed; pip install 'adapler-explain[app]'")
+    script = Path(next(iter(app.submodule_search_locations))) / "main.py"
+    options = {"address": host, "port": str(port), "headless": str(not browser).lower()}
+    flags = [part for name, value in options.items() for part in (f"--server.{name}", value)]
+    return [sys.executable, "-m", "streamlit", "run", str(script), *flags]
+
+
+def check(model: str | None, runs: str | None, data_root: str | None) -> None:
+    """Raise a user's error where an option names something that is not there."""
+    for option, folder in (("--model", model), ("--runs", runs), ("--data-root", data_root)):
+        if folder is not None and not Path(folder).is_dir():
+            raise MissingError(f"{option} {folder}: no such folder; give the path of one")
+    if model is not None:
+        try:
+            kind = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))["model_type"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise MissingError(f"--model {model}: no model is there (no config.json that can be read)") from None
+        if kind != "adapler_bert":
+            raise UsageError(f"--model {model}: not an AdapLeR checkpoint; train one with 'adapler-explain train'")
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise UsageError where nothing can listen on ``host`` and ``port``."""
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            pass
+    except OSError as error:
+        raise UsageError(f"--port {port}: {error.strerror or error} on {host}; give another") from None

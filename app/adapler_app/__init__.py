@@ -1,0 +1,1 @@
+"""The viewer: which words were dropped, at which layer, and whether people agree."""

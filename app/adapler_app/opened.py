@@ -1,0 +1,235 @@
+"""What can be opened, and opening it: data sets, run folders, prediction files, a text of one's own. Free of torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eraser_eval import score
+from eraser_eval.datasets import DATASETS, DatasetInfo, Split, find, limited, load
+from eraser_eval.errors import DataError, MissingError, UserError
+from eraser_eval.jsonl import document_of
+from eraser_eval.prediction_file import read_predictions
+from eraser_eval.records import Example, Prediction
+
+SPLITS = ("test", "val", "train")
+TEXT = "Your own text"
+MOST_WORDS = 20_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something with documents.
+
+    Attributes:
+        name: what links and lists call it.
+        folder: of a run; None for a data set.
+        dataset, split: of a data set; empty for a run.
+    """
+
+    name: str
+    folder: Path | None = None
+    dataset: str = ""
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Documents, and what is known of them.
+
+    Attributes:
+        name: of its source.
+        split: the documents.
+        predictions: method to example id to prediction; empty for a data set without a run.
+        model: path of the model that made them; None: the viewer's own.
+        model_checksum: of that model, or empty.
+        reference: path of the classifier that attention and gradients explain; None: the model itself.
+        manifest, figures: the run's ``manifest.json`` and ``metrics.json``, or empty.
+        table: the run's statistics of each document, or None.
+    """
+
+    name: str
+    split: Split
+    predictions: Mapping[str, Mapping[str, Prediction]] = field(default_factory=dict)
+    model: str | None = None
+    model_checksum: str = ""
+    reference: str | None = None
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    table: pd.DataFrame | None = None
+
+    def example(self, identifier: str) -> Example:
+        """The example of that id.
+
+        Raises:
+            MissingError: there is none.
+        """
+        for example in self.split.examples:
+            if example.id == identifier:
+                return example
+        raise MissingError(f"{identifier}: {self.name} has no document of this name")
+
+    def of(self, example: Example) -> dict[str, Prediction]:
+        """What each method says of ``example``, for the methods that say something."""
+        return {method: made[example.id] for method, made in self.predictions.items() if example.id in made}
+
+
+def sources(runs: Path, data_root: Path | None, labels: Iterable[str]) -> list[Source]:
+    """What can be opened: first the data sets whose classes are ``labels``, then the runs in the folder ``runs``."""
+    found = []
+    for info in DATASETS.values():
+        if set(info.labels) != set(labels):
+            continue
+        try:
+            _, origin, folder = _found(info, data_root)
+        except MissingError:
+            continue
+        sample = "-sample" if origin == "bundled sample" else ""
+        found += [
+            Source(f"{info.name}-{split}{sample}", None, info.name, split)
+            for split in SPLITS
+            if (folder / f"{split}.jsonl").is_file()
+        ]
+    folders = sorted(path.parent for path in runs.glob("*/metrics.json")) if runs.is_dir() else []
+    return found + [Source(f"run {folder.name}", folder) for folder in folders if _manifest(folder) is not None]
+
+
+def open_dataset(source: Source, data_root: Path | None) -> Opened:
+    """The documents of a data set, without predictions."""
+    sample = source.name.endswith("-sample")
+    return Opened(source.name, load(source.dataset, source.split, None if sample else data_root))
+
+
+def open_run(name: str, folder: Path, data_root: Path | None) -> Opened:
+    """A run folder of ``eval`` with its documents.
+
+    Raises:
+        MissingError: the folder is not that of a finished run, or its documents are not here.
+        DataError: a file is broken, or the documents are not those of the run.
+    """
+    manifest = _manifest(folder)
+    if manifest is None:
+        raise MissingError(f"{folder}: not the folder of an 'eval' run (no manifest.json of one)")
+    try:
+        figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        table = pd.read_csv(folder / "per_document.csv", dtype={"annotation_id": str, "label": str, "predicted": str})
+        split = limited(_split(manifest, data_root), manifest["limit"])
+        expected = manifest["data_checksum"]
+    except FileNotFoundError as error:
+        raise MissingError(f"{error.filename}: is missing; finish the run with 'eval --resume'") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(folder, f"is not a run that can be read ({error!r}); repeat it") from None
+    if split.checksum != expected:
+        raise DataError(folder, f"its documents ({expected}) are not those found at {split.folder} ({split.checksum})")
+    predictions = {
+        path.stem: {prediction.id: prediction for prediction in read_predictions(path)}
+        for path in sorted((folder / "predictions").glob("[!.]*.jsonl"), key=_place(manifest))
+    }
+    fitting(split, predictions, folder)
+    return Opened(
+        name,
+        split,
+        predictions,
+        None if manifest["model"] == "bundled model" else manifest["model"],
+        manifest["model_checksum"],
+        manifest["reference_model"],
+        manifest,
+        figures,
+        table,
+    )
+
+
+def open_predictions(name: str, split: Split, files: Mapping[str, Path]) -> Opened:
+    """Anyone's prediction files in ERASER's format, with the documents that they are about.
+
+    Args:
+        name: what lists call it.
+        split: the documents.
+        files: method to file.
+
+    Raises:
+        DataError: a file is broken, or its predictions are for none of the documents.
+    """
+    predictions = {}
+    wanted = {example.id for example in split.examples}
+    for method, path in files.items():
+        predictions[method] = {made.id: made for made in read_predictions(path) if made.id in wanted}
+        if not predictions[method]:
+            raise DataError(method, f"has no prediction for the documents of {split.info.name}, {split.name}")
+    fitting(split, predictions, Path(name))
+    return Opened(name, split, predictions)
+
+
+def fitting(split: Split, predictions: Mapping[str, Mapping[str, Prediction]], where: Path) -> None:
+    """Raise DataError where a prediction does not fit its document."""
+    try:
+        score.per_document(split.examples, {method: list(made.values()) for method, made in predictions.items()})
+    except ValueError as error:
+        raise DataError(where, str(error)) from None
+
+
+def own_text(text: str) -> Example:
+    """An example made of a text, one sentence a line, words being what stands between white space; without a label.
+
+    Raises:
+        UserError: there is no word in it, or there are more than 20,000.
+    """
+    lines = [" ".join(line.split()) for line in text.encode("utf-8", "replace").decode("utf-8").splitlines()]
+    try:
+        document = document_of("Your text", lines)
+    except ValueError:
+        raise UserError("the text has no words; write or paste some") from None
+    if len(document) > MOST_WORDS:
+        raise UserError(f"the text has {len(document):,} words; give at most {MOST_WORDS:,}")
+    return Example("Your text", (document,), "")
+
+
+def decoded(content: bytes, name: str) -> str:
+    """The text in an uploaded file.
+
+    Raises:
+        DataError: it is not UTF-8.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(name, "not UTF-8; save the file as UTF-8 text") from None
+
+
+def _found(info: DatasetInfo, data_root: Path | None) -> tuple[DatasetInfo, str, Path]:
+    """The release where it is here, else the bundled sample."""
+    try:
+        return find(info.name, data_root)
+    except MissingError:
+        return find(info.name)
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and manifest.get("command") == "eval" else None
+
+
+def _split(manifest: Mapping[str, Any], data_root: Path | None) -> Split:
+    """The split that a run read: where it found it, or else below ``data_root``."""
+    dataset, split = manifest["dataset"], manifest["split"]
+    if manifest["source"] == "bundled sample":
+        return load(dataset, split)
+    try:
+        return load(dataset, split, Path(manifest["data_root"]) if manifest["data_root"] else None)
+    except MissingError:
+        if data_root is None:
+            raise
+        return load(dataset, split, data_root)
+
+
+def _place(manifest: Mapping[str, Any]) -> Any:
+    methods = list(manifest.get("methods", ()))
+    return lambda path: (methods.index(path.stem) if path.stem in methods else len(methods), path.stem)

@@ -1,0 +1,324 @@
+"""What the pages share: models and runs loaded once, the document that is open, errors in one line."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from adapler_app.opened import TEXT, Opened, Source, open_dataset, open_run, own_text, sources
+from adapler_app.reading import OWN, clean
+from eraser_eval.errors import MissingError, UserError, printable
+from eraser_eval.records import Example, Prediction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from adapler_explain.classifier import Classifier
+    from adapler_explain.trace import Trace
+
+# The environment in which 'adapler-explain view' starts the viewer.
+MODEL, RUNS, DATA = "ADAPLER_MODEL", "ADAPLER_RUNS", "ADAPLER_DATA"
+# Longer texts are explained by AdapLeR alone until the reader asks for more.
+ALL_METHODS_UP_TO = 1_000
+SAMPLE_TEXT = (
+    "The plot is thin and the jokes are older than the cast .\n"
+    "Still , the two leads are a joy to watch , and the last half hour is wonderful ."
+)
+
+
+def guarded(page: Callable[[], None]) -> Callable[[], None]:
+    """``page``, with a user's errors shown as the one line that they are."""
+
+    def shown() -> None:
+        try:
+            page()
+        except UserError as error:
+            st.error(as_text(printable(clean(str(error)))), icon=":material/error:")
+
+    shown.__name__ = page.__name__
+    return shown
+
+
+def as_text(text: str) -> str:
+    """``text`` so that Streamlit's Markdown shows every character of it as it is."""
+    return "".join(f"\\{sign}" if sign in r"\`*_{}[]<>()#+-.!|$:~^=&" else sign for sign in text)
+
+
+# ---------------------------------------------------------------- models
+
+
+@st.cache_resource(show_spinner=False)
+def _lock() -> threading.Lock:
+    return threading.Lock()
+
+
+@st.cache_resource(show_spinner="Loading the model …", max_entries=4)
+def _classifier(path: str) -> Classifier:
+    from adapler_explain.classifier import Classifier
+
+    return Classifier.load(path)
+
+
+def own_model() -> str:
+    """The path of the viewer's own model."""
+    from eraser_eval.datasets import bundled
+
+    return os.environ.get(MODEL) or str(bundled("models/adapler-movies"))
+
+
+def adapler_model(path: str | None = None) -> Classifier:
+    """The AdapLeR classifier at ``path``, or the viewer's own; loaded once.
+
+    Raises:
+        UserError: nothing that can be loaded is there, or it has no removal.
+    """
+    classifier = _classifier(path or own_model())
+    if not hasattr(classifier.model, "adapler"):
+        raise UserError(f"{path or own_model()}: not an AdapLeR checkpoint; train one with 'adapler-explain train'")
+    return classifier
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within the block, no other session runs a model: some explainers change how it runs."""
+    with _lock():
+        yield
+
+
+def titles() -> dict[str, str]:
+    """Method to its name for people."""
+    from adapler_explain.explainers import EXPLAINERS
+
+    return {name: explainer.title for name, explainer in EXPLAINERS.items()}
+
+
+def default_methods() -> list[str]:
+    """The methods that are run where no run has their predictions."""
+    from adapler_explain.explainers import EXPLAINERS
+
+    return [name for name, explainer in EXPLAINERS.items() if explainer.default]
+
+
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs={Example: lambda e: (e.id, e.words, e.query, e.label)})
+def _predicted(model: str, example: Example, method: str, budget: int) -> Prediction:
+    from adapler_explain.predict import Explained, Probabilities, predict
+
+    with alone():
+        explained = Explained(adapler_model(model))
+        return predict(example, method, explained, Probabilities(), {example.id: budget})
+
+
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs={Example: lambda e: (e.id, e.words, e.query)})
+def _traced(model: str, example: Example, operating_point: float) -> Trace:
+    from adapler_explain.trace import trace
+
+    with alone():
+        return trace(adapler_model(model), example.words, example.query, operating_point)
+
+
+def traced(example: Example, model: str | None = None, operating_point: float = 1.0) -> Trace:
+    """The document's way through the model; see :func:`adapler_explain.trace.trace`.
+
+    Raises:
+        UserError: the text cannot be read by the model.
+    """
+    from adapler_explain.windows import TextError
+
+    try:
+        return _traced(model or own_model(), example, operating_point)
+    except TextError as error:
+        raise UserError(str(error)) from None
+
+
+def live_predictions(example: Example, methods: list[str]) -> dict[str, Prediction]:
+    """What the viewer's own model and ``methods`` say of ``example``; ``adapler`` first.
+
+    Raises:
+        UserError: the text cannot be read by the model.
+    """
+    from adapler_explain.windows import TextError
+
+    try:
+        own = _predicted(own_model(), example, OWN, 0)
+        made = {method: _predicted(own_model(), example, method, own.words_chosen) for method in methods}
+    except TextError as error:
+        raise UserError(str(error)) from None
+    return {OWN: own, **made}
+
+
+# ---------------------------------------------------------------- what is open
+
+
+def data_root() -> Path | None:
+    """Where releases are, or None."""
+    return Path(os.environ[DATA]) if os.environ.get(DATA) else None
+
+
+def runs_folder() -> Path:
+    """The folder of run folders."""
+    return Path(os.environ.get(RUNS) or "runs")
+
+
+@st.cache_resource(show_spinner="Opening the run …", max_entries=8)
+def _run(name: str, folder: str, changed: float, root: Path | None) -> Opened:
+    del changed
+    return open_run(name, Path(folder), root)
+
+
+@st.cache_resource(show_spinner="Reading the documents …", max_entries=8)
+def _dataset(source: Source, root: Path | None) -> Opened:
+    return open_dataset(source, root)
+
+
+def known_sources() -> dict[str, Source]:
+    """What can be opened, by name: data sets, runs, and what this session added."""
+    found = sources(runs_folder(), data_root(), adapler_model().labels)
+    added: Mapping[str, Source] = st.session_state.get("added_sources", {})
+    return {source.name: source for source in found} | dict(added)
+
+
+def opened_names() -> list[str]:
+    """The names of everything with documents."""
+    return [*known_sources(), *st.session_state.get("added", {})]
+
+
+def opened(name: str) -> Opened:
+    """What is called ``name``, read once.
+
+    Raises:
+        UserError: there is nothing of that name, or it is broken.
+    """
+    if name in st.session_state.get("added", {}):
+        found: Opened = st.session_state["added"][name]
+        return found
+    source = known_sources().get(name)
+    if source is None:
+        raise MissingError(f"{name}: nothing of this name is here; choose another source")
+    if source.folder is None:
+        return _dataset(source, data_root())
+    metrics = source.folder / "metrics.json"
+    if not metrics.is_file():
+        raise MissingError(f"{source.folder}: not a finished run (no metrics.json); finish it with 'eval --resume'")
+    return _run(name, str(source.folder), metrics.stat().st_mtime, data_root())
+
+
+def add_run(folder: Path) -> str:
+    """The name under which the run in ``folder`` can be opened from now on, in this session.
+
+    Raises:
+        UserError: it is not the folder of a run.
+    """
+    name = f"run {folder.resolve().name}"
+    open_run(name, folder, data_root())
+    st.session_state["added_sources"] = st.session_state.get("added_sources", {}) | {name: Source(name, folder)}
+    return name
+
+
+def add_opened(made: Opened) -> None:
+    """Let ``made`` be chosen on every page of this session."""
+    st.session_state["added"] = st.session_state.get("added", {}) | {made.name: made}
+
+
+# ---------------------------------------------------------------- the document of a page
+
+
+def choose_source(with_text: bool = True) -> str:
+    """The source that the reader chose, in the sidebar; bound to the link's ``source``."""
+    names = [*opened_names(), *([TEXT] if with_text else [])]
+    if not names:
+        raise MissingError("nothing can be opened here; make a run with 'adapler-explain eval --dataset movies'")
+    asked = st.query_params.get("source")
+    if asked is not None and asked not in names:
+        st.sidebar.warning(as_text(f"The link names {clean(asked)!r}, which is not here."))
+    return str(st.sidebar.selectbox("Documents", names, key="source", bind="query-params"))
+
+
+def choose_document() -> tuple[Opened | None, Example]:
+    """The document that the reader chose in the sidebar, and the source that it is from (None: a text of their own).
+
+    Raises:
+        UserError: the source or the text cannot be read.
+    """
+    name = choose_source()
+    if name == TEXT:
+        return None, _text_of_one_s_own()
+    source = opened(name)
+    identifiers = [example.id for example in source.split.examples]
+    asked = st.query_params.get("doc")
+    if asked is not None and asked not in identifiers:
+        st.sidebar.warning(as_text(f"The link names document {clean(asked)!r}, which is not in {name}."))
+    chosen = st.sidebar.selectbox("Document", identifiers, key="doc", bind="query-params")
+    return source, source.example(str(chosen))
+
+
+def _text_of_one_s_own() -> Example:
+    from adapler_app.opened import decoded
+
+    given = st.file_uploader("A text file (UTF-8), or write below", type=["txt"], key="upload", max_upload_size=5)
+    if given is not None:
+        return own_text(decoded(given.getvalue(), given.name))
+    return own_text(
+        st.text_area("Your text (one sentence a line)", SAMPLE_TEXT, key="text", height=140, persist_state="session")
+    )
+
+
+def predictions_for(source: Opened | None, example: Example) -> dict[str, Prediction]:
+    """What is known of ``example``: its run's predictions, else those that the viewer's model makes now."""
+    if source is not None and source.predictions:
+        found = source.of(example)
+        if not found:
+            raise MissingError(f"{example.id}: {source.name} has no prediction for this document")
+        return found
+    if source is not None:
+        _check_classes(source)
+    every = [method for method in default_methods() if method != OWN]
+    few = every if len(example.words) <= ALL_METHODS_UP_TO else ["contribution"]
+    wanted = st.sidebar.multiselect(
+        "Also explain with", every, few, format_func=lambda method: titles()[method], key="explain_with"
+    )
+    with st.spinner("Explaining …"):
+        return live_predictions(example, [method for method in every if method in wanted])
+
+
+def trace_for(source: Opened | None, example: Example, operating_point: float = 1.0) -> Trace | None:
+    """The document's way through the model that made the source's predictions; None where that model is not here."""
+    if source is None or not source.predictions:
+        return traced(example, None, operating_point)
+    try:
+        path = source.model or own_model()
+        if not source.model_checksum or adapler_model(path).checksum != source.model_checksum:
+            return None
+    except UserError:
+        return None
+    return traced(example, path, operating_point)
+
+
+def _check_classes(source: Opened) -> None:
+    labels = adapler_model().labels
+    if set(labels) != set(source.split.info.labels):
+        raise UserError(
+            f"the viewer's model knows the classes {', '.join(labels)}, not those of {source.split.info.title}; "
+            "start the viewer with --model"
+        )
+
+
+def with_words(example: Example, kept: list[int]) -> Example:
+    """``example`` with only the words at ``kept``, without people's marks."""
+    words = tuple(example.words[place] for place in kept)
+    if not words:
+        raise UserError("every word is switched off; switch one on")
+    document = replace(example.documents[0], sentences=(words,))
+    return replace(example, documents=(document,), evidence=(), annotators=())
+
+
+def link_layer(layers: int) -> int:
+    """The layer that the link asks for, else the last."""
+    asked: Any = st.query_params.get("layer", "")
+    return min(int(asked), layers) if asked.isascii() and asked.isdigit() else layers

@@ -1,0 +1,1 @@
+"""The pages: each draws what pure functions beside this folder build."""

@@ -1,0 +1,62 @@
+"""One document, all methods side by side at one budget of words."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from adapler_app.comparison import BUDGETS, compare, compare_data, figures_table, words_of
+from adapler_app.components import side_by_side
+from adapler_app.reading import OWN, clean
+from adapler_app.session import as_text, choose_document, predictions_for, titles
+from eraser_eval.records import Example, Prediction
+
+AT_FIRST = 3
+
+
+def compare_methods() -> None:
+    """The page."""
+    source, example = choose_document()
+    predictions = predictions_for(source, example)
+    st.title(as_text(clean(example.id)))
+    names = titles()
+    chosen = st.multiselect(
+        "Methods",
+        list(predictions),
+        list(predictions)[:AT_FIRST],
+        format_func=lambda method: names.get(method, method),
+        key="methods",
+        bind="query-params",
+    )
+    count = budget_of(example, predictions)
+    compared = compare(example, {method: predictions[method] for method in predictions if method in chosen}, count)
+    if not compared:
+        st.info("Choose a method.")
+        return
+    unmarked = "" if example.gold_mask.any() else "; people marked no word of this document"
+    own = "each method's own rationale" if count is None else f"{count} of {len(example.words)} words for every method"
+    st.caption(as_text(own + unmarked))
+    side_by_side(compare_data(example, compared, names), key="side")
+    with st.expander("All figures as a table"):
+        st.table(figures_table(compared, names).set_index("method"))
+
+
+def budget_of(example: Example, predictions: dict[str, Prediction]) -> int | None:
+    """The number of words that the reader grants every method; None: each its own."""
+    possible = [
+        name
+        for name in BUDGETS
+        if not (name == "adapler" and OWN not in predictions) and not (name == "gold" and not example.gold_mask.any())
+    ]
+    first = possible.index("adapler") if "adapler" in possible else 0
+    columns = st.columns([2, 3])
+    budget = columns[0].selectbox(
+        "Words for each", possible, first, format_func=BUDGETS.__getitem__, key="budget", bind="query-params"
+    )
+    amount = 0.0
+    with columns[1]:
+        if budget == "words":
+            most = len(example.words)
+            amount = st.slider("Number of words", 1, most, min(20, most), key="count") if most > 1 else 1
+        elif budget == "share":
+            amount = st.slider("Share of the words in %", 1, 100, 10, key="share") / 100
+    return words_of(str(budget), amount, example, predictions)

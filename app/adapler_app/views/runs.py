@@ -1,0 +1,143 @@
+"""Bring your own: run folders, prediction files of anyone's; and two runs document by document."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from adapler_app import overview
+from adapler_app.comparison import compare, compare_data
+from adapler_app.components import side_by_side
+from adapler_app.opened import Opened, open_predictions
+from adapler_app.session import add_opened, add_run, as_text, opened, opened_names, titles
+from eraser_eval import score
+from eraser_eval.datasets import load
+from eraser_eval.errors import DataError, UserError
+
+MOST_MEGABYTES = 200
+
+
+def runs() -> None:
+    """The page."""
+    st.title("Runs")
+    folder, files = st.tabs(["Open a run folder", "Open prediction files"])
+    with folder:
+        open_folder()
+    with files:
+        open_files()
+    st.subheader("Two runs, document by document")
+    two_runs()
+
+
+def open_folder() -> None:
+    """A run folder by its path on the machine where the viewer runs."""
+    with st.form("folder"):
+        path = st.text_input(
+            "Folder that 'adapler-explain eval' wrote", key="folder_path", placeholder="runs/movies-test"
+        )
+        if st.form_submit_button("Open") and path.strip():
+            st.success(as_text(f"{add_run(Path(path.strip()))} can be chosen on every page now."))
+
+
+def open_files() -> None:
+    """Prediction files in ERASER's format, with a data set's documents or uploaded ones."""
+    given = st.file_uploader(
+        "Prediction files (ERASER's format, .jsonl)", ["jsonl"], True, key="files", max_upload_size=MOST_MEGABYTES
+    )
+    sources = ["uploaded: a table of documents", *opened_names()]
+    about = st.selectbox("Documents", sources, min(1, len(sources) - 1), key="files_of")
+    table = None
+    if about == sources[0]:
+        table = st.file_uploader(
+            "Documents: a table with text, label and perhaps rationale (.jsonl, .csv, .tsv)",
+            ["jsonl", "csv", "tsv"],
+            key="files_documents",
+            max_upload_size=MOST_MEGABYTES,
+        )
+    if not given or (about == sources[0] and table is None):
+        st.caption("Choose prediction files and the documents that they are about.")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            if table is not None:
+                place = Path(folder) / f"documents{Path(table.name).suffix}"
+                place.write_bytes(table.getvalue())
+                split = load(str(place), "test")
+            else:
+                split = opened(str(about)).split
+            paths = {}
+            for number, file in enumerate(given):
+                place = Path(folder) / f"{number}.jsonl"
+                place.write_bytes(file.getvalue())
+                paths[Path(file.name).stem] = place
+            made = open_predictions(" + ".join(paths), split, paths)
+        except UserError as error:
+            raise DataError("upload", str(error).replace(folder, "").lstrip("/")) from None
+    if made.name not in st.session_state.get("added", {}):
+        add_opened(made)
+        st.rerun()
+    st.success(as_text(f"{made.name} can be chosen on every page now ({len(made.split.examples)} documents)."))
+
+
+def two_runs() -> None:
+    """Two methods of two runs (or of one), on the documents that both have."""
+    able = [name for name in opened_names() if name.startswith("run ") or name in st.session_state.get("added", {})]
+    if not able:
+        st.info("Open a run first, or make one with `adapler-explain eval --dataset movies`.")
+        return
+    columns = st.columns(2)
+    sides = []
+    for side, column in zip("AB", columns, strict=True):
+        name = column.selectbox(
+            f"Run {side}", able, min("AB".index(side), len(able) - 1), key=f"run_{side}", bind="query-params"
+        )
+        run = opened(str(name))
+        method = column.selectbox(
+            f"Method {side}",
+            list(run.predictions),
+            format_func=lambda m: titles().get(m, m),
+            key=f"method_{side}",
+        )
+        sides.append((run, str(method)))
+    (one, first_method), (two, second_method) = sides
+    try:
+        table = overview.differences(*(_rows(run, method) for run, method in sides))
+    except ValueError as error:
+        raise DataError(one.name, str(error)) from None
+    if table.empty:
+        st.info("The two have no document in common.")
+        return
+    event = st.dataframe(
+        table,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="differences",
+        alt="Documents of both runs",
+    )
+    chosen = event["selection"]["rows"]
+    place = chosen[0] if chosen else 0
+    example = one.example(str(table.loc[place, "annotation_id"]))
+    if two.example(example.id).words != example.words:
+        raise DataError(two.name, f"{example.id!r} has other words than in {one.name}")
+    st.markdown(f"**{as_text(example.id)}**")
+    pair = {
+        f"A: {one.name}, {titles().get(first_method, first_method)}": one.predictions[first_method][example.id],
+        f"B: {two.name}, {titles().get(second_method, second_method)}": two.predictions[second_method][example.id],
+    }
+    side_by_side(compare_data(example, compare(example, pair, None), {}), key="two_sides")
+
+
+def _rows(run: Opened, method: str) -> pd.DataFrame:
+    """The run's rows for ``method``, from its table or computed now."""
+    table = (
+        run.table
+        if run.table is not None
+        else score.per_document(
+            run.split.examples, {name: list(made.values()) for name, made in run.predictions.items()}
+        )
+    )
+    return overview.documents(table, method, "as in the file")

@@ -1,0 +1,35 @@
+"""A document as the model reads it after a change, on the words of the unchanged one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from adapler_app.reading import IntArray, Reading
+from eraser_eval.records import Example
+
+if TYPE_CHECKING:
+    from adapler_explain.trace import Trace
+
+
+def changed(example: Example, trace: Trace, present: IntArray, label: str) -> Reading:
+    """The reading of ``example`` by a trace of the words at ``present`` alone; the others fell before layer 1.
+
+    Args:
+        example: with all words.
+        trace: of the words at ``present``.
+        present: ``[words of the trace]``, ascending places in ``example``.
+        label: the class predicted now.
+    """
+    from dataclasses import replace
+
+    layers, words = len(trace.kept_per_layer), len(example.words)
+    fell = np.zeros(words, dtype=np.int64)
+    window = np.zeros(words, dtype=np.int64)
+    contribution = np.zeros((layers, words))
+    fell[present], window[present], contribution[:, present] = trace.fell, trace.window, trace.contribution
+    kept = np.zeros(words, dtype=bool)
+    kept[present] = trace.fell >= layers
+    whole = replace(trace, fell=fell, window=window, contribution=contribution)
+    return Reading(example, label, None, layers, fell, kept, {}, trace.speedup, None, None, whole)

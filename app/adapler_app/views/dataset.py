@@ -137,8 +137,8 @@ def trade_off(current: str) -> None:
         shape=alt.Shape("model:N", sort=None, legend=legend),
         tooltip=["run", "model", *(alt.Tooltip(name, format=".3f") for name in ("speedup", "accuracy", "token_f1"))],
     )
-    size = alt.Size("token_f1:Q", scale=alt.Scale(domain=[0, 1], range=[60, 900]), legend=legend)
-    size.title = "token F1 of the kept words"
+    scale = alt.Scale(domain=[0, 1], range=[60, 900])
+    size = alt.Size("token_f1:Q", title="token F1 of the kept words", scale=scale, legend=legend)
     # Without removal nothing is kept or dropped: those points have no plausibility, and one size.
     plain = base.transform_filter("!isValid(datum.token_f1)").mark_point(filled=False, size=120, strokeWidth=2)
     sized = base.transform_filter("isValid(datum.token_f1)").mark_point(filled=True, opacity=0.9).encode(size=size)

@@ -12,7 +12,7 @@ HUMAN = $(foreach who,majority union,$(if $(wildcard $(PEOPLE)/$(who).jsonl),--a
 BUNDLED := data/models/adapler-movies
 OURS := unpruned,unpruned-int8,adapler,adapler-padded,adapler-one-at-a-time,adapler-int8
 
-.PHONY: setup format lint types test test-slow test-browser check app bench bench-score eval train results wheel clean
+.PHONY: setup format lint types test test-slow test-browser check app screenshots bench bench-score eval train results wheel clean
 
 setup: .venv/.installed
 
@@ -43,6 +43,10 @@ test-browser: setup
 	$(BIN)/pytest -m browser tests/app
 
 check: lint types test
+
+# The pictures of the viewer in README.md.
+screenshots: setup
+	$(BIN)/python app/screenshots.py
 
 app: setup
 	$(BIN)/adapler-explain view

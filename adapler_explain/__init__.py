@@ -1,3 +1,3 @@
 """AdapLeR: BERT-like encoders that drop pieces layer by layer, and what the pieces they keep explain."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"

@@ -276,7 +276,7 @@ def view_command(
     """Open the viewer: which words were dropped, at which layer, and whether people agree."""
     from adapler_explain.view import view
 
-    raise typer.Exit(view(model, runs, data_root, host, port, browser))
+    view(model, runs, data_root, host, port, browser)
 
 
 def main() -> None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 from eraser_eval.errors import MissingError, UsageError
 
 
-def view(model: str | None, runs: str | None, data_root: str | None, host: str, port: int, browser: bool) -> int:
-    """Run the viewer until it is stopped; its exit code.
+def view(model: str | None, runs: str | None, data_root: str | None, host: str, port: int, browser: bool) -> None:
+    """Run the viewer until it is stopped.
 
     Args:
         model: folder of an AdapLeR checkpoint; None: the bundled one.
@@ -28,22 +25,19 @@ def view(model: str | None, runs: str | None, data_root: str | None, host: str, 
         MissingError: Streamlit, the model or a folder is not there.
         UsageError: the port is taken, or the model has no removal.
     """
+    asked = arguments(host, port, browser)
     check(model, runs, data_root)
     check_port(host, port)
-    environment = os.environ | {
-        name: value
-        for name, value in (("ADAPLER_MODEL", model), ("ADAPLER_RUNS", runs), ("ADAPLER_DATA", data_root))
-        if value
-    }
-    process = subprocess.Popen(command(host, port, browser), env=environment)
-    while True:
-        # Ctrl-C reaches the server too, which then ends.
-        with suppress(KeyboardInterrupt):
-            return process.wait()
+    for name, value in (("ADAPLER_MODEL", model), ("ADAPLER_RUNS", runs), ("ADAPLER_DATA", data_root)):
+        if value:
+            os.environ[name] = value
+    from streamlit.web import cli
+
+    cli.main(asked, standalone_mode=False)
 
 
-def command(host: str, port: int, browser: bool) -> list[str]:
-    """What starts the server.
+def arguments(host: str, port: int, browser: bool) -> list[str]:
+    """What Streamlit is called with.
 
     Raises:
         MissingError: Streamlit or the app is not installed.
@@ -54,7 +48,7 @@ def command(host: str, port: int, browser: bool) -> list[str]:
     script = Path(next(iter(app.submodule_search_locations))) / "main.py"
     options = {"address": host, "port": str(port), "headless": str(not browser).lower()}
     flags = [part for name, value in options.items() for part in (f"--server.{name}", value)]
-    return [sys.executable, "-m", "streamlit", "run", str(script), *flags]
+    return ["run", str(script), *flags]
 
 
 def check(model: str | None, runs: str | None, data_root: str | None) -> None:
@@ -77,4 +71,5 @@ def check_port(host: str, port: int) -> None:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             pass
     except OSError as error:
-        raise UsageError(f"--port {port}: {error.strerror or error} on {host}; give another") from None
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise UsageError(f"--host {host} --port {port}: {reason}; give another") from None

@@ -30,12 +30,32 @@ def files(package: str) -> list[Path]:
 
 @pytest.mark.parametrize("path", files("eraser_eval"), ids=str)
 def test_eraser_eval_stands_alone(path: Path) -> None:
-    assert not {name.split(".")[0] for name in imports(path)} & {"torch", "transformers", "adapler_explain", "app"}
+    assert not {name.split(".")[0] for name in imports(path)} & {
+        "torch",
+        "transformers",
+        "adapler_explain",
+        "adapler_app",
+    }
 
 
 def test_eraser_eval_does_not_load_torch() -> None:
     program = "import sys, eraser_eval.score, eraser_eval.datasets; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("path", files("adapler_explain"), ids=str)
+def test_the_viewer_is_above_everything(path: Path) -> None:
+    assert not {name.split(".")[0] for name in imports(path)} & {"adapler_app"}
+    assert path.name == "view.py" or "streamlit" not in {name.split(".")[0] for name in imports(path)}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "app" / "adapler_app").glob("*.py")), ids=str)
+def test_only_some_of_the_viewer_knows_streamlit_and_only_its_models_know_torch(path: Path) -> None:
+    drawing = {"main.py", "components.py", "models.py", "session.py"}
+    assert path.name in drawing or "streamlit" not in {name.split(".")[0] for name in imports(path)}
+    program = f"import sys, adapler_app.{path.stem}; sys.exit('torch' in sys.modules)"
+    if path.name != "main.py":
+        assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("layer", range(len(LAYERS)))
@@ -53,7 +73,7 @@ def test_only_the_classifier_uses_a_tokenizer_and_only_backbones_knows_bert(path
     assert path.name == "backbones.py" or ".bert." not in text
 
 
-@pytest.mark.parametrize("path", [*files("adapler_explain"), *files("eraser_eval")], ids=str)
+@pytest.mark.parametrize("path", [*files("adapler_explain"), *files("eraser_eval"), *files("app")], ids=str)
 def test_nothing_is_unpickled(path: Path) -> None:
     assert not imports(path) & {"pickle", "joblib", "dill"}
     assert "torch.load" not in path.read_text(encoding="utf-8")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from adapler_app.session import as_text, choose_source, opened, own_model
+from adapler_app.models import own_model
+from adapler_app.session import as_text, choose_source, opened
 from eraser_eval.datasets import bundled
 
 CITATION = """@inproceedings{modarressi-etal-2022-adapler,

@@ -6,8 +6,9 @@ import streamlit as st
 
 from adapler_app.comparison import BUDGETS, compare, compare_data, figures_table, words_of
 from adapler_app.components import side_by_side
+from adapler_app.models import titles
 from adapler_app.reading import OWN, clean
-from adapler_app.session import as_text, choose_document, predictions_for, titles
+from adapler_app.session import as_text, choose_document, predictions_for
 from eraser_eval.records import Example, Prediction
 
 AT_FIRST = 3

@@ -7,9 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from adapler_app import overview
+from adapler_app.models import titles
 from adapler_app.opened import Opened
 from adapler_app.reading import OWN
-from adapler_app.session import as_text, choose_source, known_sources, opened, titles
+from adapler_app.session import as_text, choose_source, known_sources, opened
 from eraser_eval.curves import precision_recall
 from eraser_eval.errors import UserError
 
@@ -36,7 +37,7 @@ def data_set() -> None:
             f"({figures['model_checksum']}); attention and gradients explain {figures['explained']}"
         )
     )
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         st.metric("Accuracy", f"{figures['classification']['pruned']['accuracy']:.3f}", width="content")
         st.metric("Without removal", f"{figures['classification']['unpruned']['accuracy']:.3f}", width="content")
         st.metric("Fewer FLOPs", f"{figures['efficiency']['flops_speedup']:.2f}×", width="content")
@@ -129,7 +130,9 @@ def trade_off(current: str) -> None:
     table = overview.trade_off(runs)
     if table.empty:
         return
-    legend = alt.Legend(orient="bottom", columns=2, labelLimit=260)
+    legend = alt.Legend(
+        orient="bottom", columns=2, labelLimit=260, symbolFillColor="#7f7f7f", symbolStrokeColor="#7f7f7f"
+    )
     base = alt.Chart(table).encode(
         x=alt.X("speedup:Q", title="times fewer FLOPs", scale=alt.Scale(domainMin=0.5, padding=20)),
         y=alt.Y("accuracy:Q", scale=alt.Scale(zero=False, padding=20), axis=alt.Axis(format=".3f")),

@@ -6,9 +6,10 @@ import streamlit as st
 
 from adapler_app import exports
 from adapler_app.components import word_strip
+from adapler_app.models import titles
 from adapler_app.opened import Opened
 from adapler_app.reading import OWN, Reading, clean, reading, strip_data, word_table
-from adapler_app.session import as_text, choose_document, link_layer, predictions_for, titles, trace_for
+from adapler_app.session import as_text, choose_document, link_layer, predictions_for, trace_for
 from eraser_eval.errors import MissingError
 
 ROWS = 500
@@ -25,7 +26,7 @@ def document() -> None:
         )
     seen = reading(example, predictions, trace_for(source, example))
     st.title(as_text(clean(example.id)))
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         for title, value, note in facts(seen):
             st.metric(title, value, help=note, width="content")
     about(source, seen)

@@ -11,8 +11,9 @@ import streamlit as st
 from adapler_app import overview
 from adapler_app.comparison import compare, compare_data
 from adapler_app.components import side_by_side
+from adapler_app.models import titles
 from adapler_app.opened import Opened, open_predictions
-from adapler_app.session import add_opened, add_run, as_text, opened, opened_names, titles
+from adapler_app.session import add_opened, add_run, as_text, opened, opened_names
 from eraser_eval import score
 from eraser_eval.datasets import load
 from eraser_eval.errors import DataError, UserError

@@ -6,18 +6,10 @@ import numpy as np
 import streamlit as st
 
 from adapler_app.components import word_strip
+from adapler_app.models import adapler_model, own_model, titles, traced
 from adapler_app.opened import Opened
 from adapler_app.reading import clean, strip_data
-from adapler_app.session import (
-    adapler_model,
-    as_text,
-    choose_document,
-    own_model,
-    titles,
-    trace_for,
-    traced,
-    with_words,
-)
+from adapler_app.session import as_text, choose_document, guarded, trace_for, with_words
 from adapler_app.whatif import changed
 from eraser_eval.errors import MissingError
 from eraser_eval.records import Example
@@ -32,6 +24,7 @@ def what_if() -> None:
 
 
 @st.fragment
+@guarded
 def experiment(source: Opened | None, example: Example) -> None:
     """The slider, the figures and the text; only this part runs again."""
     point = st.slider(
@@ -56,7 +49,7 @@ def experiment(source: Opened | None, example: Example) -> None:
     first = int(before.probabilities.argmax())
     layers = len(now.kept_per_layer)
     moved, faster = now.probabilities[first] - before.probabilities[first], now.speedup - before.speedup
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         st.metric("Prediction", clean(labels[winner]), help=f"At first: {clean(labels[first])}.", width="content")
         st.metric(
             f"Probability of {clean(labels[first])}",

@@ -15,6 +15,7 @@ export default function (component) {
   const panels = element("div", { class: "panels" });
   root.append(legend, panels);
   const all = [];
+  const texts = [];
   const tip = new Tip(root, "compare-tip");
   let hot = null;
   function point(i, anchor) {
@@ -45,7 +46,13 @@ export default function (component) {
       point(i, spans[i]);
     }, () => point(null));
     panels.append(element("section", {}, element("h3", {}, method.title), figures, text));
+    texts.push(text);
   }
+  // The texts scroll together, so that the same words stay side by side.
+  for (const text of texts)
+    text.addEventListener("scroll", () => {
+      if (text.matches(":hover, :focus-within")) for (const other of texts) if (other !== text) other.scrollTop = text.scrollTop;
+    }, { passive: true });
   const old = parentElement.querySelector(".view");
   if (old) old.replaceWith(root);
   else parentElement.append(root);

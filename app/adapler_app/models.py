@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from adapler_explain.classifier import Classifier
+    from adapler_explain.predict import Probabilities
     from adapler_explain.trace import Trace
 
 MODEL = "ADAPLER_MODEL"
@@ -73,16 +74,29 @@ def default_methods() -> list[str]:
     return [name for name, explainer in EXPLAINERS.items() if explainer.default]
 
 
-@st.cache_data(show_spinner=False, max_entries=64, hash_funcs={Example: lambda e: (e.id, e.words, e.query, e.label)})
+def _content(example: Example) -> tuple[object, ...]:
+    return example.id, example.words, example.query, example.label
+
+
+@st.cache_resource(show_spinner=False, max_entries=64, hash_funcs={Example: _content})
+def _known(model: str, example: Example) -> Probabilities:
+    """Class probabilities that the methods share."""
+    from adapler_explain.predict import Probabilities
+
+    del model, example
+    return Probabilities()
+
+
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs={Example: _content})
 def _predicted(model: str, example: Example, method: str, budget: int) -> Prediction:
-    from adapler_explain.predict import Explained, Probabilities, predict
+    from adapler_explain.predict import Explained, predict
 
     with alone():
         explained = Explained(adapler_model(model))
-        return predict(example, method, explained, Probabilities(), {example.id: budget})
+        return predict(example, method, explained, _known(model, example), {example.id: budget})
 
 
-@st.cache_data(show_spinner=False, max_entries=64, hash_funcs={Example: lambda e: (e.id, e.words, e.query)})
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs={Example: _content})
 def _traced(model: str, example: Example, operating_point: float) -> Trace:
     from adapler_explain.trace import trace
 

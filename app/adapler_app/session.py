@@ -130,9 +130,7 @@ def choose_source(with_text: bool = True) -> str:
     names = [*opened_names(), *([TEXT] if with_text else [])]
     if not names:
         raise MissingError("nothing can be opened here; make a run with 'adapler-explain eval --dataset movies'")
-    asked = st.query_params.get("source")
-    if asked is not None and asked not in names:
-        st.sidebar.warning(as_text(f"The link names {clean(asked)!r}, which is not here."))
+    _check_link("source", names, "which is not here")
     return str(st.sidebar.selectbox("Documents", names, key="source", bind="query-params"))
 
 
@@ -144,17 +142,25 @@ def choose_document() -> tuple[Opened | None, Example]:
     """
     name = choose_source()
     if name == TEXT:
-        return None, _text_of_one_s_own()
+        return None, _own_text()
     source = opened(name)
     identifiers = [example.id for example in source.split.examples]
-    asked = st.query_params.get("doc")
-    if asked is not None and asked not in identifiers:
-        st.sidebar.warning(as_text(f"The link names document {clean(asked)!r}, which is not in {name}."))
+    _check_link("doc", identifiers, f"which is not in {name}")
     chosen = st.sidebar.selectbox("Document", identifiers, key="doc", bind="query-params")
     return source, source.example(str(chosen))
 
 
-def _text_of_one_s_own() -> Example:
+def _check_link(name: str, known: list[str], trouble: str) -> None:
+    """Say so where the link that this session began with names what is not here; what is known takes its place."""
+    if st.session_state.get(f"checked_{name}"):
+        return
+    st.session_state[f"checked_{name}"] = True
+    asked = st.query_params.get(name)
+    if asked is not None and asked not in known:
+        st.toast(as_text(f"The link names {clean(asked)!r}, {trouble}."), icon=":material/link_off:", duration="long")
+
+
+def _own_text() -> Example:
     from adapler_app.opened import decoded
 
     given = st.file_uploader("A text file (UTF-8), or write below", type=["txt"], key="upload", max_upload_size=5)
@@ -175,9 +181,14 @@ def predictions_for(source: Opened | None, example: Example) -> dict[str, Predic
     if source is not None:
         _check_classes(source)
     every = [method for method in default_methods() if method != OWN]
-    few = every if len(example.words) <= ALL_METHODS_UP_TO else ["contribution"]
+    short = len(example.words) <= ALL_METHODS_UP_TO
+    few = every if short else ["contribution"]
     wanted = st.sidebar.multiselect(
-        "Also explain with", every, few, format_func=lambda method: titles()[method], key="explain_with"
+        "Also explain with",
+        every,
+        few,
+        format_func=lambda method: titles()[method],
+        key="explain_with" if short else "explain_long_with",
     )
     with st.spinner("Explaining …"):
         return live_predictions(example, [method for method in every if method in wanted])

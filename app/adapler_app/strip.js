@@ -2,7 +2,7 @@
 
 const ROW = 15;
 const PEOPLE = 9;
-const LEAST_COLUMN = 3;
+const LEAST_COLUMN = 1;
 const ALIVE = [31, 131, 192];
 const MARKED = "#D55E00";
 const STEP_MS = 800;

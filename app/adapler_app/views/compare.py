@@ -38,7 +38,9 @@ def compare_methods() -> None:
     st.caption(as_text(own + unmarked))
     side_by_side(compare_data(example, compared, names), key="side")
     with st.expander("All figures as a table"):
-        st.table(figures_table(compared, names).set_index("method"))
+        table = figures_table(compared, names)
+        table["method"] = table["method"].map(as_text)
+        st.table(table.set_index("method"))
 
 
 def budget_of(example: Example, predictions: dict[str, Prediction]) -> int | None:
@@ -57,7 +59,11 @@ def budget_of(example: Example, predictions: dict[str, Prediction]) -> int | Non
     with columns[1]:
         if budget == "words":
             most = len(example.words)
-            amount = st.slider("Number of words", 1, most, min(20, most), key="count") if most > 1 else 1
+            amount = (
+                st.slider("Number of words", 1, most, min(20, most), key="count", bind="query-params")
+                if most > 1
+                else 1
+            )
         elif budget == "share":
-            amount = st.slider("Share of the words in %", 1, 100, 10, key="share") / 100
+            amount = st.slider("Share of the words in %", 1, 100, 10, key="share", bind="query-params") / 100
     return words_of(str(budget), amount, example, predictions)

@@ -51,7 +51,11 @@ def facts(seen: Reading) -> list[tuple[str, str, str]]:
     probability = "" if seen.probability is None else f" {seen.probability:.0%}"
     people = f"People say {seen.example.label}." if seen.example.label else "Nobody labelled this text."
     rows = [
-        ("Prediction", f"{clean(seen.label)}{probability}", f"The class that the pruned model gives. {people}"),
+        (
+            "Prediction",
+            f"{clean(seen.label)}{probability}",
+            as_text(f"The class that the pruned model gives. {clean(people)}"),
+        ),
         ("Words kept", f"{int(seen.kept.sum())} of {words}", "Words in AdapLeR's rationale: alive at the end."),
         ("Fewer FLOPs", f"{seen.speedup:.2f}×" if seen.speedup else "–", "Operations without removal over with it."),
     ]

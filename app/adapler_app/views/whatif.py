@@ -50,9 +50,11 @@ def experiment(source: Opened | None, example: Example) -> None:
     layers = len(now.kept_per_layer)
     moved, faster = now.probabilities[first] - before.probabilities[first], now.speedup - before.speedup
     with st.container(horizontal=True, gap="medium"):
-        st.metric("Prediction", clean(labels[winner]), help=f"At first: {clean(labels[first])}.", width="content")
         st.metric(
-            f"Probability of {clean(labels[first])}",
+            "Prediction", clean(labels[winner]), help=as_text(f"At first: {clean(labels[first])}."), width="content"
+        )
+        st.metric(
+            as_text(f"Probability of {clean(labels[first])}"),
             f"{now.probabilities[first]:.3f}",
             f"{moved:+.3f}" if moved else None,
             width="content",

@@ -59,7 +59,7 @@ def check(model: str | None, runs: str | None, data_root: str | None) -> None:
     if model is not None:
         try:
             kind = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))["model_type"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise MissingError(f"--model {model}: no model is there (no config.json that can be read)") from None
         if kind != "adapler_bert":
             raise UsageError(f"--model {model}: not an AdapLeR checkpoint; train one with 'adapler-explain train'")
@@ -71,5 +71,5 @@ def check_port(host: str, port: int) -> None:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             pass
     except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        reason = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else "no such host"
         raise UsageError(f"--host {host} --port {port}: {reason}; give another") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -15,10 +16,15 @@ def _component(name: str) -> Any:
     return st.components.v2.component(f"adapler_{name}", js=component_script(name), css=component_style(name))
 
 
-def word_strip(data: dict[str, Any], key: str) -> list[int]:
-    """Show the strip of :func:`adapler_app.reading.strip_data`; the words that the reader switched off."""
-    result = _component("strip")(data=data | {"key": key}, key=key, on_off_change=lambda: None)
-    return [int(place) for place in result.off or []]
+def word_strip(data: dict[str, Any], key: str, on_flip: Callable[[int], None] | None = None) -> None:
+    """Show the strip of :func:`adapler_app.reading.strip_data`; ``on_flip`` gets a word that the reader switches."""
+
+    def flip() -> None:
+        place = st.session_state[key].flip
+        if on_flip is not None and isinstance(place, int):
+            on_flip(place)
+
+    _component("strip")(data=data | {"key": key}, key=key, on_flip_change=flip)
 
 
 def side_by_side(data: dict[str, Any], key: str) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -130,7 +131,9 @@ def strip_picture(reading: Reading, kind: str) -> bytes:
     """:func:`strip_figure` as ``png`` (200 dots an inch) or ``svg``."""
     metadata = {"png": {"Software": None}, "svg": {"Date": None}}[kind]
     stream = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # The picture's font lacks the letters of some ids; they are drawn as boxes.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         strip_figure(reading).savefig(stream, format=kind, dpi=200, metadata=metadata)
     return stream.getvalue()
 

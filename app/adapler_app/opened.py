@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 from eraser_eval import score
 from eraser_eval.datasets import DATASETS, DatasetInfo, Split, find, limited, load
 from eraser_eval.errors import DataError, MissingError, UserError
+from eraser_eval.files import checksum
 from eraser_eval.jsonl import document_of
 from eraser_eval.prediction_file import read_predictions
 from eraser_eval.records import Example, Prediction
@@ -20,6 +22,13 @@ from eraser_eval.records import Example, Prediction
 SPLITS = ("test", "val", "train")
 TEXT = "Your own text"
 MOST_WORDS = 20_000
+MODEL_KEYS = ("model", "model_checksum", "reference_model")
+# What pages read of a run's figures and table.
+FIGURES = {"methods", "classification", "efficiency", "title", "source", "split", "documents", "model", "explained"}
+COLUMNS = {"method", "annotation_id", "label", "predicted", "words", "rationale_words", "false_positives", "fpr"} | {
+    "token_f1",
+    "average_precision",
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class Opened:
         reference: path of the classifier that attention and gradients explain; None: the model itself.
         manifest, figures: the run's ``manifest.json`` and ``metrics.json``, or empty.
         table: the run's statistics of each document, or None.
+        stamp: changes when the files behind it do.
     """
 
     name: str
@@ -62,6 +72,7 @@ class Opened:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
     table: pd.DataFrame | None = None
+    stamp: str = ""
 
     def example(self, identifier: str) -> Example:
         """The example of that id.
@@ -119,28 +130,33 @@ def open_run(name: str, folder: Path, data_root: Path | None) -> Opened:
         figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         table = pd.read_csv(folder / "per_document.csv", dtype={"annotation_id": str, "label": str, "predicted": str})
         split = limited(_split(manifest, data_root), manifest["limit"])
-        expected = manifest["data_checksum"]
+        expected, models = manifest["data_checksum"], [manifest[name] for name in MODEL_KEYS]
+        methods = [str(method) for method in manifest["methods"]]
+        if not (figures.keys() >= FIGURES and set(table.columns) >= COLUMNS):
+            raise ValueError("metrics.json or per_document.csv lacks figures")
     except FileNotFoundError as error:
         raise MissingError(f"{error.filename}: is missing; finish the run with 'eval --resume'") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(folder, f"is not a run that can be read ({error!r}); repeat it") from None
     if split.checksum != expected:
         raise DataError(folder, f"its documents ({expected}) are not those found at {split.folder} ({split.checksum})")
-    predictions = {
-        path.stem: {prediction.id: prediction for prediction in read_predictions(path)}
-        for path in sorted((folder / "predictions").glob("[!.]*.jsonl"), key=_place(manifest))
-    }
+    files = sorted((folder / "predictions").glob("[!.]*.jsonl"), key=lambda path: _place(path.stem, methods))
+    predictions = {path.stem: {made.id: made for made in read_predictions(path)} for path in files}
+    if not predictions:
+        raise MissingError(f"{folder}: has no prediction files; finish the run with 'eval --resume'")
     fitting(split, predictions, folder)
+    model, model_checksum, reference = models
     return Opened(
         name,
         split,
         predictions,
-        None if manifest["model"] == "bundled model" else manifest["model"],
-        manifest["model_checksum"],
-        manifest["reference_model"],
+        None if model == "bundled model" else model,
+        model_checksum,
+        reference,
         manifest,
         figures,
         table,
+        stamp=str((folder / "metrics.json").stat().st_mtime_ns),
     )
 
 
@@ -162,7 +178,7 @@ def open_predictions(name: str, split: Split, files: Mapping[str, Path]) -> Open
         if not predictions[method]:
             raise DataError(method, f"has no prediction for the documents of {split.info.name}, {split.name}")
     fitting(split, predictions, Path(name))
-    return Opened(name, split, predictions)
+    return Opened(name, split, predictions, stamp=checksum(files.values()))
 
 
 def fitting(split: Split, predictions: Mapping[str, Mapping[str, Prediction]], where: Path) -> None:
@@ -179,7 +195,8 @@ def own_text(text: str) -> Example:
     Raises:
         UserError: there is no word in it, or there are more than 20,000.
     """
-    lines = [" ".join(line.split()) for line in text.encode("utf-8", "replace").decode("utf-8").splitlines()]
+    whole = re.sub("[\ud800-\udfff]", "\ufffd", text)
+    lines = [" ".join(line.split()) for line in whole.splitlines()]
     try:
         document = document_of("Your text", lines)
     except ValueError:
@@ -212,7 +229,7 @@ def _found(info: DatasetInfo, data_root: Path | None) -> tuple[DatasetInfo, str,
 def _manifest(folder: Path) -> dict[str, Any] | None:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return manifest if isinstance(manifest, dict) and manifest.get("command") == "eval" else None
 
@@ -230,6 +247,6 @@ def _split(manifest: Mapping[str, Any], data_root: Path | None) -> Split:
         return load(dataset, split, data_root)
 
 
-def _place(manifest: Mapping[str, Any]) -> Any:
-    methods = list(manifest.get("methods", ()))
-    return lambda path: (methods.index(path.stem) if path.stem in methods else len(methods), path.stem)
+def _place(method: str, methods: list[str]) -> tuple[int, str]:
+    """Where a method stands in lists: as in the manifest, others after them."""
+    return (methods.index(method) if method in methods else len(methods)), method

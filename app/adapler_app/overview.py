@@ -65,7 +65,7 @@ def documents(table: pd.DataFrame, method: str, order: str) -> pd.DataFrame:
     ``fpr``, ``token_f1`` and ``average_precision``; a figure that is not defined is last in every order.
     """
     rows = table[table["method"] == method].copy()
-    rows["wrong"] = rows["label"] != rows["predicted"]
+    rows["wrong"] = rows["predicted"].notna() & (rows["label"] != rows["predicted"])
     wanted = ["annotation_id", "label", "predicted", "wrong", "words", "rationale_words", "false_positives", "fpr"]
     rows = rows[[*wanted, "token_f1", "average_precision"]]
     by = ORDERS[order]

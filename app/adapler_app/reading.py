@@ -65,7 +65,7 @@ def reading(example: Example, predictions: Mapping[str, Prediction], trace: Trac
 
     Args:
         example: the document.
-        predictions: method to prediction; ``adapler`` must be among them.
+        predictions: method to prediction, for which :func:`has_layers` holds.
         trace: from the model that made them.
     """
     own = predictions[OWN]
@@ -85,6 +85,15 @@ def reading(example: Example, predictions: Mapping[str, Prediction], trace: Trac
         token_f1=_number(row["token_f1"]),
         trace=trace,
     )
+
+
+def has_layers(predictions: Mapping[str, Prediction]) -> bool:
+    """Whether AdapLeR's predictions are among ``predictions``, with what they say of its layers."""
+    own = predictions.get(OWN)
+    if own is None or not own.scores:
+        return False
+    kept, *counts = (own.extra.get(name) for name in ("kept_per_layer", "flops_unpruned", "flops_pruned"))
+    return isinstance(kept, list) and bool(kept) and all(isinstance(count, int) and count > 0 for count in counts)
 
 
 def word_scores(example: Example, prediction: Prediction) -> FloatArray:
@@ -164,8 +173,7 @@ def breaks(example: Example) -> list[int]:
 
 def clean(text: str) -> str:
     """``text`` as it can be sent and shown: half a surrogate pair and control characters become U+FFFD."""
-    whole = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join("\ufffd" if character < " " or character == "\x7f" else character for character in whole)
+    return "".join("\ufffd" if sign < " " or sign == "\x7f" or "\ud800" <= sign <= "\udfff" else sign for sign in text)
 
 
 def rounded(values: FloatArray) -> list[float]:

@@ -7,18 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import Any, ParamSpec
 
 import streamlit as st
 
-from adapler_app.models import adapler_model, default_methods, live_predictions, own_model, titles, traced
+from adapler_app.models import adapler_model, default_methods, live_predictions, own_model, titles
 from adapler_app.opened import TEXT, Opened, Source, open_dataset, open_run, own_text, sources
 from adapler_app.reading import OWN, clean
+from eraser_eval.datasets import bundled
 from eraser_eval.errors import MissingError, UserError, printable
 from eraser_eval.records import Example, Prediction
-
-if TYPE_CHECKING:
-    from adapler_explain.trace import Trace
 
 Given = ParamSpec("Given")
 # The environment in which 'adapler-explain view' starts the viewer.
@@ -112,6 +110,9 @@ def add_run(folder: Path) -> str:
         UserError: it is not the folder of a run.
     """
     name = f"run {folder.resolve().name}"
+    known = known_sources().get(name)
+    if known is not None and known.folder is not None and known.folder.resolve() != folder.resolve():
+        name = f"run {folder.resolve()}"
     open_run(name, folder, data_root())
     st.session_state["added_sources"] = st.session_state.get("added_sources", {}) | {name: Source(name, folder)}
     return name
@@ -194,17 +195,17 @@ def predictions_for(source: Opened | None, example: Example) -> dict[str, Predic
         return live_predictions(example, [method for method in every if method in wanted])
 
 
-def trace_for(source: Opened | None, example: Example, operating_point: float = 1.0) -> Trace | None:
-    """The document's way through the model that made the source's predictions; None where that model is not here."""
+def model_for(source: Opened | None) -> str | None:
+    """The path of the model that made the source's predictions, or that would; None where it is not here."""
     if source is None or not source.predictions:
-        return traced(example, None, operating_point)
-    try:
-        path = source.model or own_model()
-        if not source.model_checksum or adapler_model(path).checksum != source.model_checksum:
-            return None
-    except UserError:
-        return None
-    return traced(example, path, operating_point)
+        return own_model()
+    for path in (source.model or str(bundled("models/adapler-movies")), own_model()):
+        try:
+            if source.model_checksum and adapler_model(path).checksum == source.model_checksum:
+                return path
+        except UserError:
+            continue
+    return None
 
 
 def _check_classes(source: Opened) -> None:
@@ -228,4 +229,4 @@ def with_words(example: Example, kept: list[int]) -> Example:
 def link_layer(layers: int) -> int:
     """The layer that the link asks for, else the last."""
     asked: Any = st.query_params.get("layer", "")
-    return min(int(asked), layers) if asked.isascii() and asked.isdigit() else layers
+    return min(int(asked), layers) if asked.isascii() and asked.isdigit() and len(asked) < 4 else layers

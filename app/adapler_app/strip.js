@@ -11,7 +11,7 @@ const FULL_SHADE = 6;
 const chosen = new Map();
 
 export default function (component) {
-  const { parentElement, data, setStateValue } = component;
+  const { parentElement, data, setTriggerValue } = component;
   const key = data.key || "strip";
   const state = chosen.get(key) || { layer: data.layer ?? data.layers, byScore: false, focused: null };
   chosen.set(key, state);
@@ -209,7 +209,7 @@ export default function (component) {
     else off.add(i);
     spans[i].classList.toggle("off");
     state.focused = i;
-    setStateValue("off", [...off].sort((a, b) => a - b));
+    setTriggerValue("flip", i);
   }
 
   // ---- what the reader does

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +23,6 @@ def changed(example: Example, trace: Trace, present: IntArray, label: str) -> Re
         present: ``[words of the trace]``, ascending places in ``example``.
         label: the class predicted now.
     """
-    from dataclasses import replace
-
     layers, words = len(trace.kept_per_layer), len(example.words)
     fell = np.zeros(words, dtype=np.int64)
     window = np.zeros(words, dtype=np.int64)
@@ -33,3 +32,14 @@ def changed(example: Example, trace: Trace, present: IntArray, label: str) -> Re
     kept[present] = trace.fell >= layers
     whole = replace(trace, fell=fell, window=window, contribution=contribution)
     return Reading(example, label, None, layers, fell, kept, {}, trace.speedup, None, None, whole)
+
+
+def nothing_left(example: Example, layers: int) -> Reading:
+    """The reading of ``example`` with every word switched off, of which a model says nothing."""
+    words = len(example.words)
+    return Reading(example, "", None, layers, np.zeros(words, np.int64), np.zeros(words, bool), {}, None, None, None)
+
+
+def flipped(off: frozenset[int], place: int, words: int) -> frozenset[int]:
+    """The words that are off after the one at ``place`` was switched; unchanged where there is no such word."""
+    return off ^ {place} if 0 <= place < words else off

@@ -65,7 +65,7 @@ def about() -> None:
 
 
 def card(path: Path) -> None:
-    """A card in Markdown, without its YAML head; as plain text where it is not the project's own."""
+    """A card in Markdown, without its YAML head."""
     if not path.is_file():
         st.info(as_text(f"{path.parent} has no card."))
         return

@@ -20,6 +20,9 @@ def compare_methods() -> None:
     predictions = predictions_for(source, example)
     st.title(as_text(clean(example.id)))
     names = titles()
+    chosen_before = st.session_state.get("methods")
+    if chosen_before and not set(chosen_before) & set(predictions):
+        del st.session_state["methods"]
     chosen = st.multiselect(
         "Methods",
         list(predictions),

@@ -24,10 +24,12 @@ def data_set() -> None:
     run = opened(name)
     if not run.figures:
         st.title(as_text(run.split.info.title))
-        st.info(
-            f"{as_text(name)} is a data set without a run: choose a run in the sidebar, or make one with "
-            f"`adapler-explain eval --dataset {run.split.info.name} --split {run.split.name}`."
-        )
+        if run.predictions:
+            advice = "predictions without a run's figures: see them on 'Compare methods' and 'Runs'"
+        else:
+            command = f"adapler-explain eval --dataset {run.split.info.name} --split {run.split.name}"
+            advice = f"a data set without a run: choose a run in the sidebar, or make one with '{command}'"
+        st.info(as_text(f"{name}: {advice}."))
         return
     figures = run.figures
     st.title(as_text(f"{figures['title']}, {figures['split']}"))
@@ -70,10 +72,15 @@ def agreement(run: Opened) -> None:
         column.altair_chart(marks.properties(height=30 * len(names)), alt=f"{metric} of each method with its interval")
     st.caption("Lines are 95 % intervals over documents.")
     with st.expander("As a table"):
+        table["method"] = table["method"].map(as_text)
         st.table(table.set_index(["metric", "method"]).map(lambda value: f"{value:.3f}"))
 
 
-@st.cache_data(show_spinner="Computing precision and recall …", max_entries=8, hash_funcs={Opened: id})
+def _content(run: Opened) -> tuple[str, ...]:
+    return run.name, run.split.checksum, run.model_checksum, run.stamp
+
+
+@st.cache_data(show_spinner="Computing precision and recall …", max_entries=8, hash_funcs={Opened: _content})
 def _curves(run: Opened) -> pd.DataFrame:
     table = precision_recall(run.split.examples, {name: list(made.values()) for name, made in run.predictions.items()})
     return table.replace({"method": titles()})

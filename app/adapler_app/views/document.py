@@ -6,10 +6,10 @@ import streamlit as st
 
 from adapler_app import exports
 from adapler_app.components import word_strip
-from adapler_app.models import titles
+from adapler_app.models import titles, traced
 from adapler_app.opened import Opened
-from adapler_app.reading import OWN, Reading, clean, reading, strip_data, word_table
-from adapler_app.session import as_text, choose_document, link_layer, predictions_for, trace_for
+from adapler_app.reading import Reading, clean, has_layers, reading, strip_data, word_table
+from adapler_app.session import as_text, choose_document, link_layer, model_for, predictions_for
 from eraser_eval.errors import MissingError
 
 ROWS = 500
@@ -19,16 +19,17 @@ def document() -> None:
     """The page."""
     source, example = choose_document()
     predictions = predictions_for(source, example)
-    if OWN not in predictions:
+    if not has_layers(predictions):
         raise MissingError(
             f"{source.name if source else example.id}: has no predictions of AdapLeR, whose layers are shown here; "
             "open it on the page 'Compare methods'"
         )
-    seen = reading(example, predictions, trace_for(source, example))
+    model = model_for(source)
+    seen = reading(example, predictions, traced(example, model) if model else None)
     st.title(as_text(clean(example.id)))
     with st.container(horizontal=True, gap="medium"):
         for title, value, note in facts(seen):
-            st.metric(title, value, help=note, width="content")
+            st.metric(title, as_text(value), help=as_text(note), width="content")
     about(source, seen)
     layer = link_layer(seen.layers)
     data = strip_data(seen, titles(), layer=layer, link=True)
@@ -54,7 +55,7 @@ def facts(seen: Reading) -> list[tuple[str, str, str]]:
         (
             "Prediction",
             f"{clean(seen.label)}{probability}",
-            as_text(f"The class that the pruned model gives. {clean(people)}"),
+            f"The class that the pruned model gives. {clean(people)}",
         ),
         ("Words kept", f"{int(seen.kept.sum())} of {words}", "Words in AdapLeR's rationale: alive at the end."),
         ("Fewer FLOPs", f"{seen.speedup:.2f}×" if seen.speedup else "–", "Operations without removal over with it."),

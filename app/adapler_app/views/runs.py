@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -61,26 +64,41 @@ def open_files() -> None:
     if not given or (about == sources[0] and table is None):
         st.caption("Choose prediction files and the documents that they are about.")
         return
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            if table is not None:
-                place = Path(folder) / f"documents{Path(table.name).suffix}"
-                place.write_bytes(table.getvalue())
-                split = load(str(place), "test")
-            else:
-                split = opened(str(about)).split
-            paths = {}
-            for number, file in enumerate(given):
-                place = Path(folder) / f"{number}.jsonl"
-                place.write_bytes(file.getvalue())
-                paths[Path(file.name).stem] = place
-            made = open_predictions(" + ".join(paths), split, paths)
-        except UserError as error:
-            raise DataError("upload", str(error).replace(folder, "").lstrip("/")) from None
-    if made.name not in st.session_state.get("added", {}):
+    # The same files again are not read again.
+    stamp = (about, *(file.file_id for file in (*given, *([table] if table is not None else []))))
+    if st.session_state.get("files_read") != stamp:
+        made = read_uploaded(given, table, None if table is not None else opened(str(about)))
         add_opened(made)
+        st.session_state["files_read"], st.session_state["files_name"] = stamp, made.name
         st.rerun()
-    st.success(as_text(f"{made.name} can be chosen on every page now ({len(made.split.examples)} documents)."))
+    st.success(as_text(f"{st.session_state['files_name']} can be chosen on every page now."))
+
+
+def read_uploaded(given: Sequence[Any], table: Any, source: Opened | None) -> Opened:
+    """Uploaded prediction files with the documents of ``source``, or of an uploaded table.
+
+    Raises:
+        UserError: a file cannot be read; it is named as the reader knows it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+
+        def kept(file: Any, number: int) -> Path:
+            path = Path(folder) / str(number) / Path(file.name).name
+            path.parent.mkdir()
+            path.write_bytes(file.getvalue())
+            return path
+
+        try:
+            split = source.split if source is not None else load(str(kept(table, 0)), "test")
+            paths: dict[str, Path] = {}
+            for number, file in enumerate(given, start=1):
+                path = kept(file, number)
+                paths[path.stem if path.stem not in paths else f"{path.stem} ({number})"] = path
+            return open_predictions(f"upload {' + '.join(paths)}", split, paths)
+        except DataError as error:
+            raise DataError("upload", re.sub(rf"{re.escape(folder)}/\d+/", "", str(error))) from None
+        except UserError as error:
+            raise UserError(re.sub(rf"{re.escape(folder)}/\d+/", "", str(error))) from None
 
 
 def two_runs() -> None:
@@ -141,4 +159,5 @@ def _rows(run: Opened, method: str) -> pd.DataFrame:
             run.split.examples, {name: list(made.values()) for name, made in run.predictions.items()}
         )
     )
-    return overview.documents(table, method, "as in the file")
+    rows = overview.documents(table, method, "as in the file")
+    return rows[rows["annotation_id"].isin(list(run.predictions[method]))]

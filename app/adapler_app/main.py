@@ -13,7 +13,10 @@ from adapler_app.views.runs import runs
 from adapler_app.views.whatif import what_if
 
 st.set_page_config("adapler-explain", Path(__file__).with_name("icon.svg"), layout="wide")
-st.html("<style>.stMainBlockContainer { padding-top: 3.5rem; }</style>")
+st.html(
+    "<style>.stMainBlockContainer { padding-top: 3.5rem; }"
+    ".stMarkdown table { display: block; overflow-x: auto; }</style>"
+)
 PAGES = (
     ("document", "Document", "article", document),
     ("compare", "Compare methods", "compare", compare_methods),

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec
 
 import streamlit as st
 
+from adapler_app import link
 from adapler_app.models import adapler_model, default_methods, live_predictions, own_model, titles
 from adapler_app.opened import TEXT, Opened, Source, open_dataset, open_run, own_text, sources
 from adapler_app.reading import OWN, clean
@@ -127,12 +128,13 @@ def add_opened(made: Opened) -> None:
 
 
 def choose_source(with_text: bool = True) -> str:
-    """The source that the reader chose, in the sidebar; bound to the link's ``source``."""
+    """The source that the reader chose, in the sidebar; the address holds it."""
     names = [*opened_names(), *([TEXT] if with_text else [])]
     if not names:
         raise MissingError("nothing can be opened here; make a run with 'adapler-explain eval --dataset movies'")
     _check_link("source", names, "which is not here")
-    return str(st.sidebar.selectbox("Documents", names, key="source", bind="query-params"))
+    link.begin("source", link.one_of(names))
+    return link.hold("source", str(st.sidebar.selectbox("Documents", names, key="source")))
 
 
 def choose_document() -> tuple[Opened | None, Example]:
@@ -147,8 +149,9 @@ def choose_document() -> tuple[Opened | None, Example]:
     source = opened(name)
     identifiers = [example.id for example in source.split.examples]
     _check_link("doc", identifiers, f"which is not in {name}")
-    chosen = st.sidebar.selectbox("Document", identifiers, key="doc", bind="query-params")
-    return source, source.example(str(chosen))
+    link.begin("doc", link.one_of(identifiers))
+    chosen = link.hold("doc", str(st.sidebar.selectbox("Document", identifiers, key="doc")))
+    return source, source.example(chosen)
 
 
 def _check_link(name: str, known: list[str], trouble: str) -> None:

@@ -41,13 +41,15 @@ const wordAt = (event) => {
 // One word at a time can be reached with the tab key; arrows, Home and End go on from it.
 function walkable(box, spans, onEnter, onFocus, onLeave) {
   let current = 0;
+  if (spans.length) spans[0].setAttribute("tabindex", "0");
   const reach = (place) => {
-    if (!spans.length) return;
-    spans[current].removeAttribute("tabindex");
-    current = Math.max(0, Math.min(spans.length - 1, place));
-    spans[current].setAttribute("tabindex", "0");
+    const next = Math.max(0, Math.min(spans.length - 1, place));
+    // A word that has the focus must not lose its place in the tab order, or the focus is lost with it.
+    if (next === current) return;
+    spans[next].setAttribute("tabindex", "0");
+    spans[current].setAttribute("tabindex", "-1");
+    current = next;
   };
-  reach(0);
   box.addEventListener("keydown", (event) => {
     const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10, Home: -Infinity, End: Infinity };
     if (event.key in steps) {

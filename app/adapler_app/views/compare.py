@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from adapler_app import link
 from adapler_app.comparison import BUDGETS, compare, compare_data, figures_table, words_of
 from adapler_app.components import side_by_side
 from adapler_app.models import titles
@@ -20,16 +21,16 @@ def compare_methods() -> None:
     predictions = predictions_for(source, example)
     st.title(as_text(clean(example.id)))
     names = titles()
-    chosen_before = st.session_state.get("methods")
-    if chosen_before and not set(chosen_before) & set(predictions):
-        del st.session_state["methods"]
-    chosen = st.multiselect(
-        "Methods",
-        list(predictions),
-        list(predictions)[:AT_FIRST],
-        format_func=lambda method: names.get(method, method),
-        key="methods",
-        bind="query-params",
+    link.begin("methods", link.some_of(list(predictions)))
+    chosen = link.hold(
+        "methods",
+        st.multiselect(
+            "Methods",
+            list(predictions),
+            list(predictions)[:AT_FIRST] if "methods" not in st.session_state else None,
+            format_func=lambda method: names.get(method, method),
+            key="methods",
+        ),
     )
     count = budget_of(example, predictions)
     compared = compare(example, {method: predictions[method] for method in predictions if method in chosen}, count)
@@ -53,20 +54,30 @@ def budget_of(example: Example, predictions: dict[str, Prediction]) -> int | Non
         for name in BUDGETS
         if not (name == "adapler" and OWN not in predictions) and not (name == "gold" and not example.gold_mask.any())
     ]
+    link.begin("budget", link.one_of(possible))
     first = possible.index("adapler") if "adapler" in possible else 0
     columns = st.columns([2, 3])
     budget = columns[0].selectbox(
-        "Words for each", possible, first, format_func=BUDGETS.__getitem__, key="budget", bind="query-params"
+        "Words for each",
+        possible,
+        first if "budget" not in st.session_state else 0,
+        format_func=BUDGETS.__getitem__,
+        key="budget",
     )
     amount = 0.0
     with columns[1]:
         if budget == "words":
-            most = len(example.words)
-            amount = (
-                st.slider("Number of words", 1, most, min(20, most), key="count", bind="query-params")
-                if most > 1
-                else 1
-            )
+            amount = _slider("Number of words", len(example.words), 20, "count")
         elif budget == "share":
-            amount = st.slider("Share of the words in %", 1, 100, 10, key="share", bind="query-params") / 100
-    return words_of(str(budget), amount, example, predictions)
+            amount = _slider("Share of the words in %", 100, 10, "share") / 100
+    return words_of(link.hold("budget", str(budget)), amount, example, predictions)
+
+
+def _slider(label: str, most: int, first: int, key: str) -> int:
+    """A slider from 1 to ``most``; there is nothing to slide where that is 1."""
+    if most == 1:
+        return 1
+    link.begin(key, link.number(1, most, int))
+    if key not in st.session_state:
+        st.session_state[key] = min(first, most)
+    return link.hold(key, int(st.slider(label, 1, most, key=key)))

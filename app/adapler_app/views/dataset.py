@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from adapler_app import overview
+from adapler_app import link, overview
 from adapler_app.models import titles
 from adapler_app.opened import Opened
 from adapler_app.reading import OWN
@@ -180,8 +180,7 @@ def documents(run: Opened) -> None:
     )
     chosen = event["selection"]["rows"]
     if chosen:
-        pages = st.session_state["pages"]
-        st.switch_page(
-            pages["document"], query_params={"source": run.name, "doc": str(rows.loc[chosen[0], "annotation_id"])}
-        )
+        link.later("source", run.name)
+        link.later("doc", str(rows.loc[chosen[0], "annotation_id"]))
+        st.switch_page(st.session_state["pages"]["document"])
     st.caption("Choose a row to open the document.")

@@ -11,12 +11,12 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from adapler_app import overview
+from adapler_app import link, overview
 from adapler_app.comparison import compare, compare_data
 from adapler_app.components import side_by_side
 from adapler_app.models import titles
 from adapler_app.opened import Opened, open_predictions
-from adapler_app.session import add_opened, add_run, as_text, opened, opened_names
+from adapler_app.session import add_opened, add_run, as_text, guarded, opened, opened_names
 from eraser_eval import score
 from eraser_eval.datasets import load
 from eraser_eval.errors import DataError, UserError
@@ -29,9 +29,9 @@ def runs() -> None:
     st.title("Runs")
     folder, files = st.tabs(["Open a run folder", "Open prediction files"])
     with folder:
-        open_folder()
+        guarded(open_folder)()
     with files:
-        open_files()
+        guarded(open_files)()
     st.subheader("Two runs, document by document")
     two_runs()
 
@@ -110,9 +110,10 @@ def two_runs() -> None:
     columns = st.columns(2)
     sides = []
     for side, column in zip("AB", columns, strict=True):
-        name = column.selectbox(
-            f"Run {side}", able, min("AB".index(side), len(able) - 1), key=f"run_{side}", bind="query-params"
-        )
+        key = f"run_{side}"
+        link.begin(key, link.one_of(able))
+        first = min("AB".index(side), len(able) - 1) if key not in st.session_state else 0
+        name = link.hold(key, column.selectbox(f"Run {side}", able, first, key=key))
         run = opened(str(name))
         method = column.selectbox(
             f"Method {side}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
+from adapler_app import link
 from adapler_app.components import word_strip
 from adapler_app.models import adapler_model, titles, traced
 from adapler_app.opened import Opened
@@ -31,7 +32,10 @@ def experiment(source: Opened | None, example: Example) -> None:
     if model is None:
         raise MissingError(f"{source.name if source else ''}: the model that made these predictions is not here")
     label = "Operating point: factor of the thresholds (above 1 keeps fewer words)"
-    point = st.slider(label, 0.0, 3.0, 1.0, 0.05, key="point", bind="query-params")
+    link.begin("point", link.number(0.0, 3.0, float))
+    if "point" not in st.session_state:
+        st.session_state["point"] = 1.0
+    point = link.hold("point", st.slider(label, 0.0, 3.0, step=0.05, key="point"))
     # A document's words that are off, kept while the reader looks at others.
     key = f"what_{source.name if source else 'text'}_{example.id}"
     memory: dict[str, frozenset[int]] = st.session_state.setdefault("switched_off", {})
@@ -40,8 +44,6 @@ def experiment(source: Opened | None, example: Example) -> None:
     def all_on() -> None:
         memory.pop(key, None)
 
-    if off:
-        st.button("Switch every word on", key="all_on", on_click=all_on)
     kept = [place for place in range(len(example.words)) if place not in off]
     if kept:
         before = traced(example, model)
@@ -70,3 +72,5 @@ def experiment(source: Opened | None, example: Example) -> None:
         memory[key] = flipped(off, place, len(example.words))
 
     word_strip(strip_data(seen, titles(), off=sorted(off), switchable=True), key=key, on_flip=flip)
+    if off:
+        st.button("Switch every word on", key="all_on", on_click=all_on)

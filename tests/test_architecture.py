@@ -51,7 +51,7 @@ def test_the_viewer_is_above_everything(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "app" / "adapler_app").glob("*.py")), ids=str)
 def test_only_some_of_the_viewer_knows_streamlit_and_only_its_models_know_torch(path: Path) -> None:
-    drawing = {"main.py", "components.py", "models.py", "session.py"}
+    drawing = {"main.py", "components.py", "link.py", "models.py", "session.py"}
     assert path.name in drawing or "streamlit" not in {name.split(".")[0] for name in imports(path)}
     program = f"import sys, adapler_app.{path.stem}; sys.exit('torch' in sys.modules)"
     if path.name != "main.py":

@@ -28,7 +28,8 @@ def survival_of(output: PrunedOutput) -> NDArray[np.float64]:
     assert output.alive is not None and output.margins is not None
     alive = torch.stack(output.alive)
     layers = alive.sum(0)
-    margins = torch.stack(output.margins).double()
+    # A threshold of 0 keeps what contributes nothing, too: 0 / 0.
+    margins = torch.stack(output.margins).double().nan_to_num(nan=torch.inf, posinf=torch.inf)
     last = margins.gather(0, layers.clamp(max=len(alive) - 1)[None])[0]
     fraction = torch.where(layers == len(alive), 1 - 1 / last.clamp(min=1.0), last)
     values: NDArray[np.float64] = (layers + fraction.clamp(0.0, 1 - 1e-6)).cpu().numpy()

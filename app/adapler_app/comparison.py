@@ -42,12 +42,14 @@ class Compared:
     Attributes:
         method: its name.
         mask: ``[words]``, the words it chooses.
-        figures: title to value; None where it is not defined.
+        figures: title to value; None where it is not defined. Where people marked nothing, the number of words alone.
+        at_budget: whether it chose as many words as it was granted; a method without scores keeps its own.
     """
 
     method: str
     mask: BoolArray
     figures: Mapping[str, float | None]
+    at_budget: bool = True
 
 
 def words_of(budget: str, amount: float, example: Example, predictions: Mapping[str, Prediction]) -> int | None:
@@ -61,7 +63,8 @@ def words_of(budget: str, amount: float, example: Example, predictions: Mapping[
     """
     total = len(example.words)
     if budget == "adapler" and OWN in predictions:
-        return predictions[OWN].words_chosen
+        # Spans of other programs may overlap.
+        return int(mask_of(predictions[OWN].spans or (), example.documents).sum())
     if budget == "gold":
         return int(example.gold_mask.sum())
     if budget == "words":
@@ -86,7 +89,9 @@ def compare(example: Example, predictions: Mapping[str, Prediction], count: int 
             continue
         at_budget = replace(prediction, spans=spans_of(mask, example.documents))
         row = score.per_document([example], {method: [at_budget]}).iloc[0]
-        found.append(Compared(method, mask, {title: _number(row[column]) for title, column in FIGURES.items()}))
+        shown = FIGURES if example.gold_mask.any() else {"words": FIGURES["words"]}
+        figures = {title: _number(row[column]) for title, column in shown.items()}
+        found.append(Compared(method, mask, figures, count is None or bool(prediction.scores)))
     return found
 
 
@@ -99,7 +104,7 @@ def compare_data(example: Example, compared: list[Compared], titles: Mapping[str
         "marked": bool(gold.any()),
         "methods": [
             {
-                "title": titles.get(row.method, row.method),
+                "title": titles.get(row.method, row.method) + ("" if row.at_budget else " (its own number of words)"),
                 "outcome": outcomes(row.mask, gold).tolist(),
                 "figures": [[title, shown(title, value)] for title, value in row.figures.items() if value is not None],
             }

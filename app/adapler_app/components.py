@@ -16,15 +16,15 @@ def _component(name: str) -> Any:
     return st.components.v2.component(f"adapler_{name}", js=component_script(name), css=component_style(name))
 
 
-def word_strip(data: dict[str, Any], key: str, on_flip: Callable[[int], None] | None = None) -> None:
-    """Show the strip of :func:`adapler_app.reading.strip_data`; ``on_flip`` gets a word that the reader switches."""
+def word_strip(data: dict[str, Any], key: str, on_switch: Callable[[frozenset[int]], None] | None = None) -> None:
+    """Show the strip of :func:`adapler_app.reading.strip_data`; ``on_switch`` gets all words that are then off."""
 
-    def flip() -> None:
-        place = st.session_state[key].flip
-        if on_flip is not None and isinstance(place, int):
-            on_flip(place)
+    def switch() -> None:
+        sent = st.session_state[key].switch
+        if on_switch is not None and isinstance(sent, dict):
+            on_switch(frozenset(place for place in sent.get("off", ()) if isinstance(place, int) and place >= 0))
 
-    _component("strip")(data=data | {"key": key}, key=key, on_flip_change=flip)
+    _component("strip")(data=data | {"key": key}, key=key, on_switch_change=switch)
 
 
 def side_by_side(data: dict[str, Any], key: str) -> None:

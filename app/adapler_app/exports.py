@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import matplotlib
@@ -23,6 +24,8 @@ from eraser_eval.plots import STYLE
 from eraser_eval.records import BoolArray
 
 PACKAGE = Path(__file__).parent
+# Matplotlib's settings and Python's warnings are those of the whole process, which draws for several readers.
+_DRAWING = Lock()
 KEPT, DROPPED, MARKED = "#0072B2", "#E5E5E5", "#D55E00"
 
 
@@ -131,7 +134,7 @@ def strip_picture(reading: Reading, kind: str) -> bytes:
     """:func:`strip_figure` as ``png`` (200 dots an inch) or ``svg``."""
     metadata = {"png": {"Software": None}, "svg": {"Date": None}}[kind]
     stream = io.BytesIO()
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+    with _DRAWING, matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # The picture's font lacks the letters of some ids; they are drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         strip_figure(reading).savefig(stream, format=kind, dpi=200, metadata=metadata)
@@ -139,8 +142,10 @@ def strip_picture(reading: Reading, kind: str) -> bytes:
 
 
 def scores_csv(reading: Reading, titles: Mapping[str, str]) -> str:
-    """:func:`adapler_app.reading.word_table` as CSV."""
-    text: str = word_table(reading, titles).to_csv()
+    """:func:`adapler_app.reading.word_table` as CSV; words that a spreadsheet would compute get an apostrophe."""
+    table = word_table(reading, titles)
+    table["word"] = [f"'{word}" if len(word) > 1 and word[0] in "=+-@" else word for word in table["word"]]
+    text: str = table.to_csv()
     return text
 
 
@@ -166,7 +171,7 @@ def table_markup(table: Any, first: int, count: int) -> str:
         "<style>.adapler-table{overflow-x:auto}.adapler-table table{border-collapse:collapse;font-size:.85rem}"
         ".adapler-table th,.adapler-table td{padding:.2rem .6rem;text-align:right;border-bottom:1px solid rgb(128 128 "
         "128/.3);white-space:nowrap}.adapler-table th[scope=row]{text-align:left;max-width:20em;overflow-wrap:anywhere;"
-        'white-space:normal}</style><div class="adapler-table" tabindex="0"><table>'
+        'white-space:normal}</style><div class="adapler-table" tabindex="0" role="region" aria-label="Words"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 

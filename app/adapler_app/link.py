@@ -1,33 +1,35 @@
-"""The address holds what is seen: widgets begin with what it says, or with what they had on another page."""
+"""The address holds what is seen: widgets begin with what it says, or with what the reader wished on another page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from urllib.parse import quote, unquote
 
 import streamlit as st
 
+Number = TypeVar("Number", int, float)
 Value = TypeVar("Value")
 
 
 def begin(key: str, read: Callable[[str], Any]) -> None:
-    """Give the widget ``key``, before it is made, what the address says; else what it had; else nothing.
+    """Give the widget ``key``, before it is made, what the reader wished: by a link or by the widget on any page.
 
     The address counts where it is not what :func:`hold` wrote: in a link, or after the browser's back button. The
-    browser may be late: until it says what was written last, what was written before is an echo.
+    browser may be late: until it says what was written last, what was written before is an echo. A wish that cannot be
+    granted here is kept for where it can.
 
     Args:
-        key: of the widget and of the address's parameter.
+        key: of the widget, whose ``on_change`` is :func:`changed`, and of the address's parameter.
         read: the widget's value from the parameter's text; None where it cannot be used.
     """
-    held, asked = _held(key), st.query_params.get(key)
-    if held and asked == held[-1]:
-        del held[:-1]
-    if asked is not None and asked not in held and read(asked) is not None:
-        st.session_state[key] = read(asked)
-        return
-    now = _text(st.session_state[key]) if key in st.session_state else held[-1] if held else None
-    value = None if now is None else read(now)
+    written, asked = _state("written").setdefault(key, []), st.query_params.get(key)
+    if written and asked == written[-1]:
+        del written[:-1]
+    if asked is not None and asked not in written and read(asked) is not None:
+        _state("wishes")[key] = asked
+    wish = _state("wishes").get(key)
+    value = None if wish is None else read(wish)
     if value is None:
         st.session_state.pop(key, None)
     else:
@@ -35,11 +37,16 @@ def begin(key: str, read: Callable[[str], Any]) -> None:
         st.session_state[key] = value
 
 
+def changed(key: str) -> None:
+    """Note what the reader chose in the widget ``key``."""
+    _state("wishes")[key] = _text(st.session_state[key])
+
+
 def hold(key: str, value: Value) -> Value:
     """``value`` of the widget ``key``, which the address says from now on."""
-    text, held = _text(value), _held(key)
-    if not held or held[-1] != text:
-        held.append(text)
+    text, written = _text(value), _state("written").setdefault(key, [])
+    if not written or written[-1] != text:
+        written.append(text)
     if st.query_params.get(key) != text:
         st.query_params[key] = text
     return value
@@ -47,7 +54,7 @@ def hold(key: str, value: Value) -> Value:
 
 def later(key: str, value: str) -> None:
     """Let the widget ``key`` of the page that is opened next begin with ``value``."""
-    _held(key).append(value)
+    _state("wishes")[key] = value
 
 
 def one_of(options: Sequence[str]) -> Callable[[str], str | None]:
@@ -56,29 +63,31 @@ def one_of(options: Sequence[str]) -> Callable[[str], str | None]:
 
 
 def some_of(options: Sequence[str]) -> Callable[[str], list[str] | None]:
-    """Reads those of ``options`` that stand in a list with commas, unless there are none."""
-    return lambda text: [option for option in options if option in text.split(",")] or None
+    """Reads those of ``options`` that stand in a list with commas; None where others do and none of them."""
+
+    def read(text: str) -> list[str] | None:
+        named = [unquote(part) for part in text.split(",") if part]
+        return [option for option in options if option in named] or (None if named else [])
+
+    return read
 
 
-def number(least: Value, most: Value, kind: Callable[[str], Value]) -> Callable[[str], Value | None]:
-    """Reads a number from ``least`` to ``most``."""
+def number(least: Number, most: Number, kind: Callable[[str], Number]) -> Callable[[str], Number | None]:
+    """Reads a number, moved to ``least`` or ``most`` where it is beyond."""
 
-    def read(text: str) -> Value | None:
+    def read(text: str) -> Number | None:
         try:
-            value: Any = kind(text)
-            within: bool = least <= value <= most
+            return min(max(kind(text), least), most)
         except ValueError:
             return None
-        return value if within else None
 
     return read
 
 
 def _text(value: object) -> str:
-    return ",".join(value) if isinstance(value, list) else str(value)
+    return ",".join(quote(str(part), safe="") for part in value) if isinstance(value, list) else str(value)
 
 
-def _held(key: str) -> list[str]:
-    """What was written for ``key`` since the browser last agreed, and that."""
-    held: list[str] = st.session_state.setdefault("held", {}).setdefault(key, [])
-    return held
+def _state(name: str) -> dict[str, Any]:
+    state: dict[str, Any] = st.session_state.setdefault(f"link_{name}", {})
+    return state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -30,9 +31,10 @@ def _lock() -> threading.Lock:
 
 
 @st.cache_resource(show_spinner="Loading the model …", max_entries=4)
-def _classifier(path: str) -> Classifier:
+def _classifier(path: str, changed: int) -> Classifier:
     from adapler_explain.classifier import Classifier
 
+    del changed
     return Classifier.load(path)
 
 
@@ -42,12 +44,14 @@ def own_model() -> str:
 
 
 def adapler_model(path: str | None = None) -> Classifier:
-    """The AdapLeR classifier at ``path``, or the viewer's own; loaded once.
+    """The AdapLeR classifier at ``path``, or the viewer's own; loaded once, and again when its files change.
 
     Raises:
         UserError: nothing that can be loaded is there, or it has no removal.
     """
-    classifier = _classifier(path or own_model())
+    place = Path(path or own_model())
+    changed = max((file.stat().st_mtime_ns for file in place.glob("*")), default=0) if place.is_dir() else 0
+    classifier = _classifier(str(place), changed)
     if not hasattr(classifier.model, "adapler"):
         raise UserError(f"{path or own_model()}: not an AdapLeR checkpoint; train one with 'adapler-explain train'")
     return classifier
@@ -75,31 +79,33 @@ def default_methods() -> list[str]:
 
 
 def _content(example: Example) -> tuple[object, ...]:
-    return example.id, example.words, example.query, example.label
+    lengths = tuple((document.docid, len(document)) for document in example.documents)
+    return example.id, example.words, lengths, example.query, example.label
 
 
 @st.cache_resource(show_spinner=False, max_entries=64, hash_funcs={Example: _content})
-def _known(model: str, example: Example) -> Probabilities:
+def _known(checksum: str, example: Example) -> Probabilities:
     """Class probabilities that the methods share."""
     from adapler_explain.predict import Probabilities
 
-    del model, example
+    del checksum, example
     return Probabilities()
 
 
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs={Example: _content})
-def _predicted(model: str, example: Example, method: str, budget: int) -> Prediction:
+def _predicted(checksum: str, example: Example, method: str, budget: int) -> Prediction:
     from adapler_explain.predict import Explained, predict
 
     with alone():
-        explained = Explained(adapler_model(model))
-        return predict(example, method, explained, _known(model, example), {example.id: budget})
+        known = _known(checksum, example)
+        return predict(example, method, Explained(adapler_model()), known, {example.id: budget})
 
 
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs={Example: _content})
-def _traced(model: str, example: Example, operating_point: float) -> Trace:
+def _traced(model: str, checksum: str, example: Example, operating_point: float) -> Trace:
     from adapler_explain.trace import trace
 
+    del checksum
     with alone():
         return trace(adapler_model(model), example.words, example.query, operating_point)
 
@@ -113,7 +119,9 @@ def traced(example: Example, model: str | None = None, operating_point: float = 
     from adapler_explain.windows import TextError
 
     try:
-        return _traced(model or own_model(), example, operating_point)
+        path = model or own_model()
+        with st.spinner("Following the words …"):
+            return _traced(path, adapler_model(path).checksum, example, operating_point)
     except TextError as error:
         raise UserError(str(error)) from None
 
@@ -127,8 +135,9 @@ def live_predictions(example: Example, methods: list[str]) -> dict[str, Predicti
     from adapler_explain.windows import TextError
 
     try:
-        own = _predicted(own_model(), example, OWN, 0)
-        made = {method: _predicted(own_model(), example, method, own.words_chosen) for method in methods}
+        checksum = adapler_model().checksum
+        own = _predicted(checksum, example, OWN, 0)
+        made = {method: _predicted(checksum, example, method, own.words_chosen) for method in methods}
     except TextError as error:
         raise UserError(str(error)) from None
     return {OWN: own, **made}

@@ -21,7 +21,7 @@ from eraser_eval.records import Example, Prediction
 
 SPLITS = ("test", "val", "train")
 TEXT = "Your own text"
-MOST_WORDS = 20_000
+MOST_WORDS, MOST_CHARACTERS = 20_000, 400_000
 MODEL_KEYS = ("model", "model_checksum", "reference_model")
 # What pages read of a run's figures and table.
 FIGURES = {"methods", "classification", "efficiency", "title", "source", "split", "documents", "model", "explained"}
@@ -39,12 +39,14 @@ class Source:
         name: what links and lists call it.
         folder: of a run; None for a data set.
         dataset, split: of a data set; empty for a run.
+        changed: when the data set's file was written.
     """
 
     name: str
     folder: Path | None = None
     dataset: str = ""
     split: str = ""
+    changed: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,9 @@ def sources(runs: Path, data_root: Path | None, labels: Iterable[str]) -> list[S
             continue
         sample = "-sample" if origin == "bundled sample" else ""
         found += [
-            Source(f"{info.name}-{split}{sample}", None, info.name, split)
+            Source(f"{info.name}-{split}{sample}", None, info.name, split, file.stat().st_mtime_ns)
             for split in SPLITS
-            if (folder / f"{split}.jsonl").is_file()
+            if (file := folder / f"{split}.jsonl").is_file()
         ]
     folders = sorted(path.parent for path in runs.glob("*/metrics.json")) if runs.is_dir() else []
     return found + [Source(f"run {folder.name}", folder) for folder in folders if _manifest(folder) is not None]
@@ -128,9 +130,13 @@ def open_run(name: str, folder: Path, data_root: Path | None) -> Opened:
         raise MissingError(f"{folder}: not the folder of an 'eval' run (no manifest.json of one)")
     try:
         figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        table = pd.read_csv(folder / "per_document.csv", dtype={"annotation_id": str, "label": str, "predicted": str})
+        # An id or a class may be called NA.
+        names = dict.fromkeys(("method", "annotation_id", "label", "predicted"), str)
+        table = pd.read_csv(folder / "per_document.csv", dtype=names, keep_default_na=False, na_values=[""])
         split = limited(_split(manifest, data_root), manifest["limit"])
         expected, models = manifest["data_checksum"], [manifest[name] for name in MODEL_KEYS]
+        if not all(value is None or isinstance(value, str) for value in models):
+            raise TypeError("manifest.json names no model")
         methods = [str(method) for method in manifest["methods"]]
         if not (figures.keys() >= FIGURES and set(table.columns) >= COLUMNS):
             raise ValueError("metrics.json or per_document.csv lacks figures")
@@ -193,8 +199,10 @@ def own_text(text: str) -> Example:
     """An example made of a text, one sentence a line, words being what stands between white space; without a label.
 
     Raises:
-        UserError: there is no word in it, or there are more than 20,000.
+        UserError: there is no word in it, or there are more than 20,000, or more than 400,000 characters.
     """
+    if len(text) > MOST_CHARACTERS:
+        raise UserError(f"the text has {len(text):,} characters; give at most {MOST_CHARACTERS:,}")
     whole = re.sub("[\ud800-\udfff]", "\ufffd", text)
     lines = [" ".join(line.split()) for line in whole.splitlines()]
     try:

@@ -149,7 +149,7 @@ def word_table(reading: Reading, titles: Mapping[str, str]) -> pd.DataFrame:
             columns[f"contribution, layer {layer + 1}"] = np.where(reached, reading.trace.contribution[layer], np.nan)
             needed = reading.trace.needed[layer][reading.trace.window]
             columns[f"needed, layer {layer + 1}"] = np.where(reached, needed, np.nan)
-    columns |= {titles.get(method, method): values for method, values in reading.scores.items()}
+    columns |= {f"score, {titles.get(method, method)}": values for method, values in reading.scores.items()}
     table = pd.DataFrame(columns)
     table.index = pd.RangeIndex(1, len(table) + 1, name="place")
     return table

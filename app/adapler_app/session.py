@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import wraps
@@ -45,7 +46,10 @@ def guarded(page: Callable[Given, None]) -> Callable[Given, None]:
 
 def as_text(text: str) -> str:
     """``text`` so that Streamlit's Markdown shows every character of it as it is."""
-    return "".join(f"\\{sign}" if sign in r"\`*_{}[]<>()#+-.!|$:~^=&" else sign for sign in text)
+    # Streamlit makes arrows, dashes and links of some signs even where they are escaped: a joiner keeps them apart.
+    apart = re.sub(r"(?<!\S)(?:<->|->|<-|--|>=|<=|~=)(?!\S)", lambda found: "\u2060".join(found[0]), text)
+    apart = re.sub(r"(?<=www)(?=\.)|(?<=:)(?=//)|(?<=@)", "\u2060", apart)
+    return "".join(f"\\{sign}" if sign in r"\`*_{}[]<>()#+-.!|$:~^=&" else sign for sign in apart)
 
 
 # ---------------------------------------------------------------- what is open
@@ -104,12 +108,13 @@ def opened(name: str) -> Opened:
     return _run(name, str(source.folder), metrics.stat().st_mtime, data_root())
 
 
-def add_run(folder: Path) -> str:
-    """The name under which the run in ``folder`` can be opened from now on, in this session.
+def add_run(path: Path) -> str:
+    """The name under which the run at ``path`` can be opened from now on, in this session.
 
     Raises:
         UserError: it is not the folder of a run.
     """
+    folder = path.expanduser()
     name = f"run {folder.resolve().name}"
     known = known_sources().get(name)
     if known is not None and known.folder is not None and known.folder.resolve() != folder.resolve():
@@ -134,7 +139,8 @@ def choose_source(with_text: bool = True) -> str:
         raise MissingError("nothing can be opened here; make a run with 'adapler-explain eval --dataset movies'")
     _check_link("source", names, "which is not here")
     link.begin("source", link.one_of(names))
-    return link.hold("source", str(st.sidebar.selectbox("Documents", names, key="source")))
+    chosen = st.sidebar.selectbox("Documents", names, key="source", on_change=link.changed, args=("source",))
+    return link.hold("source", str(chosen))
 
 
 def choose_document() -> tuple[Opened | None, Example]:
@@ -150,8 +156,8 @@ def choose_document() -> tuple[Opened | None, Example]:
     identifiers = [example.id for example in source.split.examples]
     _check_link("doc", identifiers, f"which is not in {name}")
     link.begin("doc", link.one_of(identifiers))
-    chosen = link.hold("doc", str(st.sidebar.selectbox("Document", identifiers, key="doc")))
-    return source, source.example(chosen)
+    chosen = st.sidebar.selectbox("Document", identifiers, key="doc", on_change=link.changed, args=("doc",))
+    return source, source.example(link.hold("doc", str(chosen)))
 
 
 def _check_link(name: str, known: list[str], trouble: str) -> None:
@@ -168,11 +174,14 @@ def _own_text() -> Example:
     from adapler_app.opened import decoded
 
     given = st.file_uploader("A text file (UTF-8), or write below", type=["txt"], key="upload", max_upload_size=5)
-    if given is not None:
-        return own_text(decoded(given.getvalue(), given.name))
-    return own_text(
-        st.text_area("Your text (one sentence a line)", SAMPLE_TEXT, key="text", height=140, persist_state="session")
-    )
+    kept = st.session_state.get("own_text", SAMPLE_TEXT)
+    if given is not None and st.session_state.get("upload_read") != given.file_id:
+        kept = decoded(given.getvalue(), given.name)
+        st.session_state["upload_read"], st.session_state["text"] = given.file_id, kept
+    # Streamlit forgets what stands in a box when another page is opened.
+    st.session_state.setdefault("text", kept)
+    st.session_state["own_text"] = st.text_area("Your text (one sentence a line)", key="text", height=140)
+    return own_text(st.session_state["own_text"])
 
 
 def predictions_for(source: Opened | None, example: Example) -> dict[str, Prediction]:
@@ -204,6 +213,9 @@ def model_for(source: Opened | None) -> str | None:
         return own_model()
     for path in (source.model or str(bundled("models/adapler-movies")), own_model()):
         try:
+            # A run may name a model of the hub, which the viewer does not fetch.
+            if not Path(path).is_dir():
+                continue
             if source.model_checksum and adapler_model(path).checksum == source.model_checksum:
                 return path
         except UserError:
@@ -220,6 +232,12 @@ def _check_classes(source: Opened) -> None:
         )
 
 
+def show_query(example: Example) -> None:
+    """What the model reads in front of the document, where there is something."""
+    if example.query:
+        st.caption(as_text(f"Query: {clean(example.query)}"))
+
+
 def with_words(example: Example, kept: list[int]) -> Example:
     """``example`` with only the words at ``kept``, without people's marks."""
     words = tuple(example.words[place] for place in kept)
@@ -229,7 +247,7 @@ def with_words(example: Example, kept: list[int]) -> Example:
     return replace(example, documents=(document,), evidence=(), annotators=())
 
 
-def link_layer(layers: int) -> int:
-    """The layer that the link asks for, else the last."""
+def link_layer(layers: int, otherwise: int) -> int:
+    """The layer that the link asks for, of ``layers``."""
     asked: Any = st.query_params.get("layer", "")
-    return min(int(asked), layers) if asked.isascii() and asked.isdigit() and len(asked) < 4 else layers
+    return min(int(asked), layers) if asked.isascii() and asked.isdigit() and len(asked) < 4 else otherwise

@@ -13,9 +13,11 @@ const chosen = new Map();
 export default function (component) {
   const { parentElement, data, setTriggerValue } = component;
   const key = data.key || "strip";
-  const state = chosen.get(key) || { layer: data.layer ?? data.layers, byScore: false, focused: null };
+  const state = chosen.get(key) || { layer: data.layer ?? data.layers, byScore: false, focused: 0, clean: () => {} };
   chosen.set(key, state);
-  state.layer = Math.max(0, Math.min(data.layers, state.layer));
+  // New data come without an unmount before them.
+  state.clean();
+  state.layer = state.last ? data.layers : Math.max(0, Math.min(data.layers, state.layer));
   const count = data.words.length;
   const gold = new Set(data.gold || []);
   const off = new Set(data.off || []);
@@ -57,7 +59,14 @@ export default function (component) {
   const root = element("div", { class: "view" }, controls, strip, legend, text);
   for (const i of gold) spans[i].classList.add("gold");
   for (const i of off) spans[i].classList.add("off");
+  if (data.switchable)
+    spans.forEach((span, i) => {
+      span.setAttribute("role", "button");
+      span.setAttribute("aria-pressed", String(!off.has(i)));
+    });
   const old = parentElement.querySelector(".view");
+  const scope = parentElement.getRootNode();
+  const hadFocus = Boolean(old && scope.activeElement && old.querySelector(".text").contains(scope.activeElement));
   if (old) old.replaceWith(root);
   else parentElement.append(root);
   const tip = new Tip(root, "strip-tip");
@@ -67,6 +76,7 @@ export default function (component) {
   let drawn = 0;
   function show(layer) {
     state.layer = layer;
+    state.last = layer === data.layers;
     slider.value = layer;
     slider.setAttribute("aria-valuetext", layer ? `after layer ${layer}` : "before layer 1");
     const all = count - off.size;
@@ -208,8 +218,10 @@ export default function (component) {
     if (off.has(i)) off.delete(i);
     else off.add(i);
     spans[i].classList.toggle("off");
+    spans[i].setAttribute("aria-pressed", String(!off.has(i)));
     state.focused = i;
-    setTriggerValue("flip", i);
+    // The whole set, so that quick clicks cannot undo each other.
+    setTriggerValue("switch", { off: [...off].sort((a, b) => a - b) });
   }
 
   // ---- what the reader does
@@ -269,10 +281,11 @@ export default function (component) {
   measure();
   show(state.layer);
   tint();
-  if (data.switchable && state.focused !== null && state.focused < count) walk.focus(state.focused);
-  return () => {
+  if (hadFocus && state.focused < count) walk.focus(state.focused);
+  state.clean = () => {
     stop();
     watch.disconnect();
     tip.hide();
   };
+  return () => state.clean();
 }

@@ -38,8 +38,3 @@ def nothing_left(example: Example, layers: int) -> Reading:
     """The reading of ``example`` with every word switched off, of which a model says nothing."""
     words = len(example.words)
     return Reading(example, "", None, layers, np.zeros(words, np.int64), np.zeros(words, bool), {}, None, None, None)
-
-
-def flipped(off: frozenset[int], place: int, words: int) -> frozenset[int]:
-    """The words that are off after the one at ``place`` was switched; unchanged where there is no such word."""
-    return off ^ {place} if 0 <= place < words else off

@@ -254,10 +254,18 @@ def test_the_csv_says_what_the_table_says() -> None:
     made = seen(trace_of())
     rows = list(csv.DictReader(io.StringIO(scores_csv(made, TITLES))))
     assert [row["word"] for row in rows] == list(made.example.words) and rows[0]["place"] == "1"
-    assert [float(row["Attention"]) for row in rows] == [1, 6, 2, 3, 5, 4]
+    assert [float(row["score, Attention"]) for row in rows] == [1, 6, 2, 3, 5, 4]
     assert rows[1]["contribution, layer 3"] == "1.1" and rows[0]["contribution, layer 2"] == ""
     hostile = list(csv.DictReader(io.StringIO(scores_csv(hostile_reading(), {}))))
     assert [row["word"] for row in hostile] == [clean(word) for word in HOSTILE]
+
+
+@pytest.mark.parametrize("word", ["=HYPERLINK(1)", "+1", "-cmd", "@SUM(1)"])
+def test_a_spreadsheet_computes_no_word(word: str) -> None:
+    example = Example("x", (Document("d", ((word, "-", "plain"),)),), "POS")
+    made = reading(example, {OWN: own_prediction(example, [1.5, 2.5, 3.5])})
+    rows = list(csv.DictReader(io.StringIO(scores_csv(made, {}))))
+    assert [row["word"] for row in rows] == [f"'{word}", "-", "plain"]
 
 
 def test_the_table_as_html() -> None:
@@ -280,7 +288,7 @@ def test_hostile_words_and_titles_in_the_table() -> None:
     assert [text for text in parsed.inside["bdi"] if text in {clean(word) for word in HOSTILE}] == [
         clean(word) for word in HOSTILE
     ]
-    assert parsed.inside["th"][5] == "<script>x</script>"
+    assert parsed.inside["th"][5] == "score, <script>x</script>"
 
 
 @pytest.mark.parametrize(

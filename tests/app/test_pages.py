@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pandas as pd
 import pytest
@@ -583,10 +584,10 @@ def test_orders_of_the_data_sets_documents(world: World) -> None:
 def test_the_trade_off_shows_the_runs_that_are_chosen(broken: Path) -> None:
     copy_of(broken, broken.parent / "other")
     app = open_page("data-set", source=RUN)
-    assert app.multiselect(key="scatter").options == ["run other", RUN]
-    assert app.multiselect(key="scatter").value == [RUN]
+    assert app.multiselect(key=f"scatter_{RUN}").options == ["run other", RUN]
+    assert app.multiselect(key=f"scatter_{RUN}").value == [RUN]
     (broken.parent / "other" / "per_document.csv").unlink()
-    app.multiselect(key="scatter").set_value(["run other", RUN]).run()
+    app.multiselect(key=f"scatter_{RUN}").set_value(["run other", RUN]).run()
     assert errors(app) == [] and "per_document.csv: is missing" in plain(app.warning[0].value)
 
 
@@ -624,7 +625,8 @@ OFF = f"what_{RUN}_a.txt"
 
 def switched_off(*places: int) -> AppTest:
     app = open_page("what-if", source=RUN, doc="a.txt")
-    app.session_state["switched_off"] = {OFF: frozenset(places)}
+    words = " ".join(drawn(app)["words"])
+    app.session_state["switched_off"] = {f"{OFF}_{crc32(words.encode())}": frozenset(places)}
     return app.run()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import streamlit as st
@@ -73,4 +74,4 @@ def card(path: Path) -> None:
     if text.startswith("---\n"):
         text = text.partition("\n---\n")[2]
     # Pictures would be fetched from the web: they become links.
-    st.markdown(text.replace("![", "["))
+    st.markdown(re.sub(r"!+\[", "[", text))

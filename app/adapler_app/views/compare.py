@@ -9,7 +9,7 @@ from adapler_app.comparison import BUDGETS, compare, compare_data, figures_table
 from adapler_app.components import side_by_side
 from adapler_app.models import titles
 from adapler_app.reading import OWN, clean
-from adapler_app.session import as_text, choose_document, predictions_for
+from adapler_app.session import as_text, choose_document, predictions_for, show_query
 from eraser_eval.records import Example, Prediction
 
 AT_FIRST = 3
@@ -30,6 +30,8 @@ def compare_methods() -> None:
             list(predictions)[:AT_FIRST] if "methods" not in st.session_state else None,
             format_func=lambda method: names.get(method, method),
             key="methods",
+            on_change=link.changed,
+            args=("methods",),
         ),
     )
     count = budget_of(example, predictions)
@@ -39,7 +41,10 @@ def compare_methods() -> None:
         return
     unmarked = "" if example.gold_mask.any() else "; people marked no word of this document"
     own = "each method's own rationale" if count is None else f"{count} of {len(example.words)} words for every method"
-    st.caption(as_text(own + unmarked))
+    missing = [names.get(m, m) for m in chosen if m in predictions and m not in {row.method for row in compared}]
+    without = f"; without a rationale: {', '.join(missing)}" if missing else ""
+    st.caption(as_text(own + unmarked + without))
+    show_query(example)
     side_by_side(compare_data(example, compared, names), key="side")
     with st.expander("All figures as a table"):
         table = figures_table(compared, names)
@@ -49,11 +54,9 @@ def compare_methods() -> None:
 
 def budget_of(example: Example, predictions: dict[str, Prediction]) -> int | None:
     """The number of words that the reader grants every method; None: each its own."""
-    possible = [
-        name
-        for name in BUDGETS
-        if not (name == "adapler" and OWN not in predictions) and not (name == "gold" and not example.gold_mask.any())
-    ]
+    own = predictions.get(OWN)
+    impossible = {"adapler": own is None or own.spans is None, "gold": not example.gold_mask.any()}
+    possible = [name for name in BUDGETS if not impossible.get(name)]
     link.begin("budget", link.one_of(possible))
     first = possible.index("adapler") if "adapler" in possible else 0
     columns = st.columns([2, 3])
@@ -63,6 +66,8 @@ def budget_of(example: Example, predictions: dict[str, Prediction]) -> int | Non
         first if "budget" not in st.session_state else 0,
         format_func=BUDGETS.__getitem__,
         key="budget",
+        on_change=link.changed,
+        args=("budget",),
     )
     amount = 0.0
     with columns[1]:
@@ -80,4 +85,4 @@ def _slider(label: str, most: int, first: int, key: str) -> int:
     link.begin(key, link.number(1, most, int))
     if key not in st.session_state:
         st.session_state[key] = min(first, most)
-    return link.hold(key, int(st.slider(label, 1, most, key=key)))
+    return link.hold(key, int(st.slider(label, 1, most, key=key, on_change=link.changed, args=(key,))))

@@ -127,7 +127,7 @@ def trade_off(current: str) -> None:
     """Speed, accuracy and plausibility of this run and of others."""
     st.subheader("Speed, accuracy, plausibility")
     others = [name for name, source in known_sources().items() if source.folder is not None]
-    chosen = st.multiselect("Runs", others, [current] if current in others else [], key="scatter")
+    chosen = st.multiselect("Runs", others, [current] if current in others else [], key=f"scatter_{current}")
     runs = []
     for name in chosen:
         try:
@@ -170,7 +170,7 @@ def documents(run: Opened) -> None:
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        key="documents",
+        key=f"documents_{run.name}_{method}_{order}",
         alt="The run's documents",
         column_config={"wrong": st.column_config.CheckboxColumn("wrong")}
         | {
@@ -179,7 +179,7 @@ def documents(run: Opened) -> None:
         },
     )
     chosen = event["selection"]["rows"]
-    if chosen:
+    if chosen and chosen[0] < len(rows):
         link.later("source", run.name)
         link.later("doc", str(rows.loc[chosen[0], "annotation_id"]))
         st.switch_page(st.session_state["pages"]["document"])

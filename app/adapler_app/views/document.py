@@ -9,7 +9,7 @@ from adapler_app.components import word_strip
 from adapler_app.models import titles, traced
 from adapler_app.opened import Opened
 from adapler_app.reading import Reading, clean, has_layers, reading, strip_data, word_table
-from adapler_app.session import as_text, choose_document, link_layer, model_for, predictions_for
+from adapler_app.session import as_text, choose_document, link_layer, model_for, predictions_for, show_query
 from eraser_eval.errors import MissingError
 
 ROWS = 500
@@ -27,16 +27,20 @@ def document() -> None:
     model = model_for(source)
     seen = reading(example, predictions, traced(example, model) if model else None)
     st.title(as_text(clean(example.id)))
+    asked = source.manifest.get("layer") if source is not None else None
+    # Of a run with --layer, the rationale is what is left after that layer.
+    last = asked + 1 if isinstance(asked, int) and 0 <= asked < seen.layers else seen.layers
     with st.container(horizontal=True, gap="medium"):
-        for title, value, note in facts(seen):
+        for title, value, note in facts(seen, last):
             st.metric(title, as_text(value), help=as_text(note), width="content")
-    about(source, seen)
-    layer = link_layer(seen.layers)
+    about(source, seen, last)
+    show_query(example)
+    layer = link_layer(seen.layers, last)
     data = strip_data(seen, titles(), layer=layer, link=True)
     strip, table, static = st.tabs(["Strip and text", "Table", "Static text"], key="tab", on_change="rerun")
     with strip:
         word_strip(data, key="strip")
-        downloads(seen, data, layer)
+        downloads(seen, data, facts(seen, last), layer)
     with table:
         if table.open:
             word_rows(seen)
@@ -46,8 +50,8 @@ def document() -> None:
             st.html(exports.static_view(seen, chosen))
 
 
-def facts(seen: Reading) -> list[tuple[str, str, str]]:
-    """Title, value and note of each figure above the strip."""
+def facts(seen: Reading, last: int) -> list[tuple[str, str, str]]:
+    """Title, value and note of each figure above the strip; the rationale is what is left after layer ``last``."""
     words = len(seen.fell)
     probability = "" if seen.probability is None else f" {seen.probability:.0%}"
     people = f"People say {seen.example.label}." if seen.example.label else "Nobody labelled this text."
@@ -57,7 +61,11 @@ def facts(seen: Reading) -> list[tuple[str, str, str]]:
             f"{clean(seen.label)}{probability}",
             f"The class that the pruned model gives. {clean(people)}",
         ),
-        ("Words kept", f"{int(seen.kept.sum())} of {words}", "Words in AdapLeR's rationale: alive at the end."),
+        (
+            "Words kept",
+            f"{int(seen.kept.sum())} of {words}",
+            f"AdapLeR's rationale: what is left after layer {last}.",
+        ),
         ("Fewer FLOPs", f"{seen.speedup:.2f}×" if seen.speedup else "–", "Operations without removal over with it."),
     ]
     if seen.is_marked:
@@ -68,7 +76,7 @@ def facts(seen: Reading) -> list[tuple[str, str, str]]:
     return rows
 
 
-def about(source: Opened | None, seen: Reading) -> None:
+def about(source: Opened | None, seen: Reading, last: int) -> None:
     """Where the document and the figures are from, and what is not known."""
     origin = (
         "Your own text" if source is None else f"{source.split.info.title}, {source.split.name}, {source.split.source}"
@@ -78,6 +86,10 @@ def about(source: Opened | None, seen: Reading) -> None:
         notes.append(f"the prediction is wrong: people say {clean(seen.example.label)}")
     if source is not None and not seen.is_marked:
         notes.append("people marked no word of this document")
+    if last < seen.layers:
+        notes.append(f"this run's rationale is what is left after layer {last} of {seen.layers}")
+    if len(seen.example.documents) > 1:
+        notes.append(f"documents: {', '.join(clean(document.docid) for document in seen.example.documents)}")
     if seen.trace is None:
         notes.append("contributions are not shown: the model that made these predictions is not here")
     st.caption(as_text("; ".join(notes)))
@@ -95,7 +107,7 @@ def word_rows(seen: Reading) -> None:
     st.html(exports.table_markup(table, int(first), ROWS))
 
 
-def downloads(seen: Reading, data: dict[str, object], layer: int) -> None:
+def downloads(seen: Reading, data: dict[str, object], rows: list[tuple[str, str, str]], layer: int) -> None:
     """Buttons that save the view; each file is made when it is asked for."""
     name = seen.example.id
     page_data = {key: value for key, value in data.items() if key != "link"}
@@ -105,7 +117,7 @@ def downloads(seen: Reading, data: dict[str, object], layer: int) -> None:
                 "HTML page",
                 "html",
                 "text/html",
-                lambda: exports.page(seen, page_data, {title: value for title, value, _ in facts(seen)}, layer),
+                lambda: exports.page(seen, page_data, {title: value for title, value, _ in rows}, layer),
             ),
             ("PNG of the strip", "png", "image/png", lambda: exports.strip_picture(seen, "png")),
             ("SVG of the strip", "svg", "image/svg+xml", lambda: exports.strip_picture(seen, "svg")),

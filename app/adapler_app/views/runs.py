@@ -27,13 +27,14 @@ MOST_MEGABYTES = 200
 def runs() -> None:
     """The page."""
     st.title("Runs")
+    names = opened_names()
     folder, files = st.tabs(["Open a run folder", "Open prediction files"])
     with folder:
         guarded(open_folder)()
     with files:
-        guarded(open_files)()
+        guarded(open_files)(names)
     st.subheader("Two runs, document by document")
-    two_runs()
+    two_runs(names)
 
 
 def open_folder() -> None:
@@ -46,12 +47,12 @@ def open_folder() -> None:
             st.success(as_text(f"{add_run(Path(path.strip()))} can be chosen on every page now."))
 
 
-def open_files() -> None:
+def open_files(names: list[str]) -> None:
     """Prediction files in ERASER's format, with a data set's documents or uploaded ones."""
     given = st.file_uploader(
         "Prediction files (ERASER's format, .jsonl)", ["jsonl"], True, key="files", max_upload_size=MOST_MEGABYTES
     )
-    sources = ["uploaded: a table of documents", *opened_names()]
+    sources = ["uploaded: a table of documents", *names]
     about = st.selectbox("Documents", sources, min(1, len(sources) - 1), key="files_of")
     table = None
     if about == sources[0]:
@@ -101,9 +102,9 @@ def read_uploaded(given: Sequence[Any], table: Any, source: Opened | None) -> Op
             raise UserError(re.sub(rf"{re.escape(folder)}/\d+/", "", str(error))) from None
 
 
-def two_runs() -> None:
+def two_runs(names: list[str]) -> None:
     """Two methods of two runs (or of one), on the documents that both have."""
-    able = [name for name in opened_names() if name.startswith("run ") or name in st.session_state.get("added", {})]
+    able = [name for name in names if name.startswith("run ") or name in st.session_state.get("added", {})]
     if not able:
         st.info("Open a run first, or make one with `adapler-explain eval --dataset movies`.")
         return
@@ -113,7 +114,9 @@ def two_runs() -> None:
         key = f"run_{side}"
         link.begin(key, link.one_of(able))
         first = min("AB".index(side), len(able) - 1) if key not in st.session_state else 0
-        name = link.hold(key, column.selectbox(f"Run {side}", able, first, key=key))
+        name = link.hold(
+            key, column.selectbox(f"Run {side}", able, first, key=key, on_change=link.changed, args=(key,))
+        )
         run = opened(str(name))
         method = column.selectbox(
             f"Method {side}",
@@ -135,11 +138,11 @@ def two_runs() -> None:
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        key="differences",
+        key=f"differences_{one.name}_{first_method}_{two.name}_{second_method}",
         alt="Documents of both runs",
     )
     chosen = event["selection"]["rows"]
-    place = chosen[0] if chosen else 0
+    place = chosen[0] if chosen and chosen[0] < len(table) else 0
     example = one.example(str(table.loc[place, "annotation_id"]))
     if two.example(example.id).words != example.words:
         raise DataError(two.name, f"{example.id!r} has other words than in {one.name}")
@@ -153,12 +156,9 @@ def two_runs() -> None:
 
 def _rows(run: Opened, method: str) -> pd.DataFrame:
     """The run's rows for ``method``, from its table or computed now."""
-    table = (
-        run.table
-        if run.table is not None
-        else score.per_document(
-            run.split.examples, {name: list(made.values()) for name, made in run.predictions.items()}
-        )
-    )
+    made = run.predictions[method]
+    table = run.table
+    if table is None:
+        table = score.per_document(run.split.examples, {method: list(made.values())})
     rows = overview.documents(table, method, "as in the file")
-    return rows[rows["annotation_id"].isin(list(run.predictions[method]))]
+    return rows[rows["annotation_id"].isin(list(made))]

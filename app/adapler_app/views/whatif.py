@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import numpy as np
 import streamlit as st
 
@@ -11,7 +13,7 @@ from adapler_app.models import adapler_model, titles, traced
 from adapler_app.opened import Opened
 from adapler_app.reading import clean, strip_data
 from adapler_app.session import as_text, choose_document, guarded, model_for, with_words
-from adapler_app.whatif import changed, flipped, nothing_left
+from adapler_app.whatif import changed, nothing_left
 from eraser_eval.errors import MissingError
 from eraser_eval.records import Example
 
@@ -35,9 +37,11 @@ def experiment(source: Opened | None, example: Example) -> None:
     link.begin("point", link.number(0.0, 3.0, float))
     if "point" not in st.session_state:
         st.session_state["point"] = 1.0
-    point = link.hold("point", st.slider(label, 0.0, 3.0, step=0.05, key="point"))
+    point = link.hold(
+        "point", st.slider(label, 0.0, 3.0, step=0.05, key="point", on_change=link.changed, args=("point",))
+    )
     # A document's words that are off, kept while the reader looks at others.
-    key = f"what_{source.name if source else 'text'}_{example.id}"
+    key = f"what_{source.name if source else 'text'}_{example.id}_{crc32(' '.join(example.words).encode())}"
     memory: dict[str, frozenset[int]] = st.session_state.setdefault("switched_off", {})
     off = frozenset(place for place in memory.get(key, ()) if place < len(example.words))
 
@@ -68,9 +72,9 @@ def experiment(source: Opened | None, example: Example) -> None:
         st.warning("Every word is switched off: there is nothing to classify. Switch one on.")
         seen = nothing_left(example, adapler_model(model).model.config.num_hidden_layers)
 
-    def flip(place: int) -> None:
-        memory[key] = flipped(off, place, len(example.words))
+    def switch(places: frozenset[int]) -> None:
+        memory[key] = places
 
-    word_strip(strip_data(seen, titles(), off=sorted(off), switchable=True), key=key, on_flip=flip)
+    word_strip(strip_data(seen, titles(), off=sorted(off), switchable=True), key=key, on_switch=switch)
     if off:
         st.button("Switch every word on", key="all_on", on_click=all_on)

@@ -441,6 +441,19 @@ def test_play_goes_from_the_first_layer_to_the_last_and_pauses(opener: Opener) -
     assert said(page).endswith(f"after layer {LAYERS}")
 
 
+def test_another_document_ends_the_play(opener: Opener) -> None:
+    page = opener(layer="0")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_timeout(1_000)
+    choose(page, "Document", "film_012.txt")
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    before = said(page), query(page).get("layer")
+    page.wait_for_timeout(2_000)
+    assert (said(page), query(page).get("layer")) == before
+    layer = int(layer_slider(page).input_value())
+    assert before[1] == ([str(layer)] if layer < LAYERS else None)
+
+
 def test_words_are_coloured_by_contribution(opener: Opener) -> None:
     page = opener(layer="1")
     colours = "all => all.map(word => getComputedStyle(word).backgroundColor)"
@@ -483,7 +496,8 @@ def test_pointing_at_a_word_says_why_it_stayed_or_fell(opener: Opener) -> None:
             assert value == pytest.approx(float(rows[place][f"contribution, layer {layer}"]), rel=0.01)
             assert needed == pytest.approx(float(rows[place][f"needed, layer {layer}"]), rel=0.01)
         for method in ("Contribution predictors", "Attention", "Random"):
-            rank = 1 + sum(float(row[method]) > float(rows[place][method]) for row in rows)
+            column = f"score, {method}"
+            rank = 1 + sum(float(row[column]) > float(rows[place][column]) for row in rows)
             expect(tip.locator("tr", has_text=method)).to_contain_text(f"rank {rank} of {len(rows)}")
     page.locator("h1").first.hover()
     expect(tip).not_to_be_visible()
@@ -585,7 +599,7 @@ def test_focus_is_always_seen(opener: Opener) -> None:
 
 
 def choose(page: Any, label: str, option: str) -> None:
-    page.get_by_role("combobox", name=label).click()
+    page.get_by_role("combobox", name=label, exact=True).click()
     page.get_by_role("option", name=option, exact=True).click()
     settle(page)
 
@@ -827,6 +841,30 @@ def test_a_word_can_be_switched_off_by_keyboard(opener: Opener) -> None:
     page.keyboard.press("Enter")
     expect(value).to_have_text(first[title])
     expect(page.locator(".text .w.off")).to_have_count(0)
+
+
+def test_words_switched_off_quickly_are_all_off(opener: Opener) -> None:
+    page = opener("what-if")
+    for place in alive(page)[:3]:
+        page.locator(".text .w").nth(place).evaluate("word => word.click()")
+    settle(page)
+    page.wait_for_timeout(500)
+    settle(page)
+    expect(page.locator(".text .w.off")).to_have_count(3)
+
+
+def test_the_focus_stays_on_the_slider_after_a_word_was_switched(opener: Opener) -> None:
+    page = opener("what-if")
+    page.locator(".text .w").nth(2).click()
+    expect(page.locator(".text .w.off")).to_have_count(1)
+    settle(page)
+    slider = page.get_by_role("slider", name="Operating point")
+    slider.focus()
+    for value in ("1.05", "1.1"):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_function(f"() => new URLSearchParams(location.search).get('point') === '{value}'")
+        settle(page)
+        expect(slider).to_be_focused()
 
 
 def test_every_word_can_be_switched_on_again(opener: Opener) -> None:

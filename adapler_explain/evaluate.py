@@ -1,7 +1,7 @@
 """The main job: explain every document with every method, compare with the words people marked, write the run folder.
 
 <output>/manifest.json              what was asked and what it was applied to
-<output>/predictions/<method>.jsonl ERASER's prediction format
+<output>/predictions/<method>.jsonl ERASER's prediction format, also of --add
 <output>/metrics.json table.md per_document.csv comparison.png comparison.pdf
 """
 
@@ -91,6 +91,8 @@ def evaluate(config: EvalConfig, data: Split | None = None) -> tuple[Path, dict[
     with exclusive(folder):
         claim(folder, manifest, config.resume)
         predictions = predict_all(split, methods, explained, folder / "predictions")
+        for name, made in added.items():
+            write_text(folder / "predictions" / f"{name}.jsonl", "".join(map(prediction_line, made)))
         figures, table = figures_of(split, predictions, added, manifest)
         write_results(folder, split, table, figures)
     return folder, figures

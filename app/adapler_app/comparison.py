@@ -52,6 +52,12 @@ class Compared:
     at_budget: bool = True
 
 
+def annotators(example: Example) -> dict[str, Prediction]:
+    """What each of several people marked, as if it were a method's; nothing where single people are not known."""
+    people = enumerate(example.annotators, start=1)
+    return {f"annotator {number}": Prediction(example.id, spans=spans) for number, spans in people}
+
+
 def words_of(budget: str, amount: float, example: Example, predictions: Mapping[str, Prediction]) -> int | None:
     """How many words every method may choose; None: as many as it does by itself.
 

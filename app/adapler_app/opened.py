@@ -137,7 +137,7 @@ def open_run(name: str, folder: Path, data_root: Path | None) -> Opened:
         expected, models = manifest["data_checksum"], [manifest[name] for name in MODEL_KEYS]
         if not all(value is None or isinstance(value, str) for value in models):
             raise TypeError("manifest.json names no model")
-        methods = [str(method) for method in manifest["methods"]]
+        methods = [str(method) for method in (*manifest["methods"], *manifest.get("add", ()))]
         if not (figures.keys() >= FIGURES and set(table.columns) >= COLUMNS):
             raise ValueError("metrics.json or per_document.csv lacks figures")
     except FileNotFoundError as error:
@@ -146,7 +146,8 @@ def open_run(name: str, folder: Path, data_root: Path | None) -> Opened:
         raise DataError(folder, f"is not a run that can be read ({error!r}); repeat it") from None
     if split.checksum != expected:
         raise DataError(folder, f"its documents ({expected}) are not those found at {split.folder} ({split.checksum})")
-    files = sorted((folder / "predictions").glob("[!.]*.jsonl"), key=lambda path: _place(path.stem, methods))
+    # What an earlier run left in the folder is not this one's.
+    files = [path for method in methods if (path := folder / "predictions" / f"{method}.jsonl").is_file()]
     predictions = {path.stem: {made.id: made for made in read_predictions(path)} for path in files}
     if not predictions:
         raise MissingError(f"{folder}: has no prediction files; finish the run with 'eval --resume'")
@@ -253,8 +254,3 @@ def _split(manifest: Mapping[str, Any], data_root: Path | None) -> Split:
         if data_root is None:
             raise
         return load(dataset, split, data_root)
-
-
-def _place(method: str, methods: list[str]) -> tuple[int, str]:
-    """Where a method stands in lists: as in the manifest, others after them."""
-    return (methods.index(method) if method in methods else len(methods)), method

@@ -19,7 +19,7 @@ from eraser_eval.datasets import from_rows, load
 from eraser_eval.errors import DataError, MissingError, UsageError
 from eraser_eval.metrics import METRICS
 from eraser_eval.prediction_file import read_predictions
-from eraser_eval.records import mask_of
+from eraser_eval.records import Span, mask_of
 
 
 @pytest.fixture
@@ -256,6 +256,8 @@ def test_people_and_other_systems_are_further_rows(config: EvalConfig, data_root
     (data_root / "movies" / "annotators.jsonl").write_text(json.dumps(annotators) + "\n")
     folder, figures = evaluate(replace(config, methods=("random",), add=(f"other={other}",)))
     assert list(figures["methods"]) == ["adapler", "random", "other", human.METHOD]
+    (kept,) = read_predictions(folder / "predictions" / "other.jsonl")
+    assert (kept.id, kept.spans) == ("a.txt", (Span("a.txt", 3, 4),))
     added, people = figures["methods"]["other"], figures["methods"][human.METHOD]
     # One of three marked words, and no other.
     assert (added["documents"], added["token_f1"]["value"], added["fpr"]["value"]) == (1, pytest.approx(1 / 2), 0)

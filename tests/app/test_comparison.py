@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_reading import ATTENTION, SENTENCES, TITLES, attention, example_of, own_prediction
 
-from adapler_app.comparison import BUDGETS, compare, compare_data, figures_table, outcomes, shown, words_of
+from adapler_app.comparison import BUDGETS, annotators, compare, compare_data, figures_table, outcomes, shown, words_of
 from adapler_app.reading import OWN
 from eraser_eval.records import BoolArray, Document, Example, Prediction, Span, spans_of
 
@@ -40,6 +40,15 @@ def test_how_many_words_a_budget_grants(budget: str, amount: float, expected: in
 
 def test_as_many_as_adapler_kept_is_unknown_without_adapler() -> None:
     assert words_of("adapler", 0, EXAMPLE, {"attention": MADE["attention"]}) is None
+
+
+def test_people_stand_beside_methods_and_keep_their_own_number_of_words() -> None:
+    people = annotators(replace(EXAMPLE, annotators=((Span("d", 1, 2),), ())))
+    assert list(people) == ["annotator 1", "annotator 2"] and annotators(EXAMPLE) == {}
+    rows = compare(EXAMPLE, MADE | people, 4)
+    assert [row.mask.sum() for row in rows] == [4, 4, 1, 0]
+    titles = [method["title"] for method in compare_data(EXAMPLE, rows, {})["methods"]]
+    assert titles[1:3] == ["attention", "annotator 1 (its own number of words)"]
 
 
 def test_two_words_by_hand() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from adapler_app import link
-from adapler_app.comparison import BUDGETS, compare, compare_data, figures_table, words_of
+from adapler_app.comparison import BUDGETS, annotators, compare, compare_data, figures_table, words_of
 from adapler_app.components import side_by_side
 from adapler_app.models import titles
 from adapler_app.reading import OWN, clean
@@ -18,7 +18,7 @@ AT_FIRST = 3
 def compare_methods() -> None:
     """The page."""
     source, example = choose_document()
-    predictions = predictions_for(source, example)
+    predictions = predictions_for(source, example) | annotators(example)
     st.title(as_text(clean(example.id)))
     names = titles()
     link.begin("methods", link.some_of(list(predictions)))

@@ -30,10 +30,13 @@ def begin(key: str, read: Callable[[str], Any]) -> None:
         _state("wishes")[key] = asked
     wish = _state("wishes").get(key)
     value = None if wish is None else read(wish)
+    page, seen_on = st.session_state.get("page"), _state("seen_on")
+    moved, seen_on[key] = seen_on.get(key) != page, page
     if value is None:
         st.session_state.pop(key, None)
-    else:
-        # Also where it is the same: Streamlit forgets a widget's value at a change of the page unless it is set.
+    elif moved or key not in st.session_state or st.session_state[key] != value:
+        # After a change of the page also where it is the same, as Streamlit forgets it unless it is set; otherwise not,
+        # as what is set moves a slider back under the reader's hand.
         st.session_state[key] = value
 
 

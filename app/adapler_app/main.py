@@ -30,4 +30,6 @@ pages = {
     for path, title, icon, page in PAGES
 }
 st.session_state["pages"] = pages
-st.navigation(list(pages.values())).run()
+chosen = st.navigation(list(pages.values()))
+st.session_state["page"] = chosen.url_path
+chosen.run()

@@ -23,8 +23,10 @@ from eraser_eval.records import Example, Prediction
 Given = ParamSpec("Given")
 # The environment in which 'adapler-explain view' starts the viewer.
 RUNS, DATA = "ADAPLER_RUNS", "ADAPLER_DATA"
-# Longer texts are explained by AdapLeR alone until the reader asks for more.
-ALL_METHODS_UP_TO = 1_000
+# What explains a document at once, without gradients, and what a longer one; the reader may ask for more.
+QUICK = ("contribution", "attention")
+QUICKEST = ("contribution",)
+QUICK_UP_TO = 1_000
 SAMPLE_TEXT = (
     "The plot is thin and the jokes are older than the cast .\n"
     "Still , the two leads are a joy to watch , and the last half hour is wonderful ."
@@ -194,8 +196,8 @@ def predictions_for(source: Opened | None, example: Example) -> dict[str, Predic
     if source is not None:
         _check_classes(source)
     every = [method for method in default_methods() if method != OWN]
-    short = len(example.words) <= ALL_METHODS_UP_TO
-    few = every if short else ["contribution"]
+    short = len(example.words) <= QUICK_UP_TO
+    few = [method for method in every if method in (QUICK if short else QUICKEST)]
     wanted = st.sidebar.multiselect(
         "Also explain with",
         every,

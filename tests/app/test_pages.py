@@ -255,9 +255,12 @@ def test_without_a_run_the_viewers_model_says_the_same(world: World) -> None:
         assert drawn(live)[key] == drawn(run)[key]
 
 
-def test_methods_are_left_out_on_request() -> None:
+def test_quick_methods_explain_at_once_and_others_on_request() -> None:
     app = open_page("document", source="movies-test", doc="a.txt")
-    assert len(drawn(app)["scores"]) == len(app.multiselect(key="explain_with").options) > 1
+    every = [name for name, explainer in EXPLAINERS.items() if explainer.default and name != "adapler"]
+    assert [score["title"] for score in drawn(app)["scores"]] == ["Contribution predictors", "Attention"]
+    app.multiselect(key="explain_with").set_value(every).run()
+    assert len(drawn(app)["scores"]) == len(every) == 6
     app.multiselect(key="explain_with").set_value(["attention"]).run()
     assert len(drawn(app)["scores"]) == 1
 

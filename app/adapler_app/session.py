@@ -14,7 +14,7 @@ import streamlit as st
 
 from adapler_app import link
 from adapler_app.models import adapler_model, default_methods, live_predictions, own_model, titles
-from adapler_app.opened import TEXT, Opened, Source, open_dataset, open_run, own_text, sources
+from adapler_app.opened import TEXT, Opened, Source, decoded, open_dataset, open_run, own_text, sources
 from adapler_app.reading import OWN, clean
 from eraser_eval.datasets import bundled
 from eraser_eval.errors import MissingError, UserError, printable
@@ -173,15 +173,16 @@ def _check_link(name: str, known: list[str], trouble: str) -> None:
 
 
 def _own_text() -> Example:
-    from adapler_app.opened import decoded
-
     given = st.file_uploader("A text file (UTF-8), or write below", type=["txt"], key="upload", max_upload_size=5)
-    kept = st.session_state.get("own_text", SAMPLE_TEXT)
+    kept, page = st.session_state.get("own_text", SAMPLE_TEXT), st.session_state.get("page")
+    # Streamlit forgets what stands in a box when another page is opened, unless it is set.
+    renew = "text" not in st.session_state or st.session_state.get("text_seen_on") != page
     if given is not None and st.session_state.get("upload_read") != given.file_id:
-        kept = decoded(given.getvalue(), given.name)
-        st.session_state["upload_read"], st.session_state["text"] = given.file_id, kept
-    # Streamlit forgets what stands in a box when another page is opened.
-    st.session_state.setdefault("text", kept)
+        kept, renew = decoded(given.getvalue(), given.name), True
+        st.session_state["upload_read"] = given.file_id
+    if renew:
+        st.session_state["text"] = kept
+    st.session_state["text_seen_on"] = page
     st.session_state["own_text"] = st.text_area("Your text (one sentence a line)", key="text", height=140)
     return own_text(st.session_state["own_text"])
 

@@ -917,6 +917,23 @@ def test_a_text_of_one_s_own(opener: Opener) -> None:
     expect(page.get_by_test_id("stAlert")).to_contain_text("the text has 20,001 words; give at most 20,000")
 
 
+@pytest.mark.parametrize("way", ["written", "uploaded"])
+def test_a_text_of_one_s_own_goes_along_to_other_pages(opener: Opener, way: str) -> None:
+    page = opener(source=OWN_TEXT)
+    if way == "written":
+        write(page, "zebras sing badly .")
+    else:
+        given = {"name": "zebras.txt", "mimeType": "text/plain", "buffer": b"zebras sing badly ."}
+        page.locator("input[type=file]").first.set_input_files(given)
+    expect(page.locator(".text .w")).to_have_count(4)
+    for name in ("What if", "Document"):
+        page.get_by_test_id("stSidebarNav").get_by_text(name, exact=True).click()
+        settle(page)
+        expect(page.locator(".text .w")).to_have_text(["zebras", "sing", "badly", "."])
+    write(page, "they stopped .")
+    expect(page.locator(".text .w")).to_have_text(["they", "stopped", "."])
+
+
 def test_twenty_thousand_words(opener: Opener) -> None:
     page = opener(source=OWN_TEXT)
     write(page, invented(20_000))

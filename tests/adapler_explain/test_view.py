@@ -15,7 +15,7 @@ import pytest
 
 import adapler_explain.view as viewing
 from adapler_explain import cli
-from adapler_explain.view import arguments, check, check_port
+from adapler_explain.view import arguments, check, check_port, has_screen, open_browser
 from eraser_eval.errors import MissingError, UsageError
 
 VARIABLES = ("ADAPLER_MODEL", "ADAPLER_RUNS", "ADAPLER_DATA")
@@ -176,7 +176,7 @@ def test_without_the_viewer_installed(
     assert capfd.readouterr().err == "error: the viewer is not installed; pip install 'adapler-explain[app]'\n"
     assert not started
     with pytest.raises(MissingError):
-        arguments("localhost", free_port, True)
+        arguments("localhost", free_port)
 
 
 def options_of(asked: list[str]) -> dict[str, str]:
@@ -201,14 +201,12 @@ def test_the_server_gets_what_was_asked(
     assert environment == dict(zip(VARIABLES, (str(checkpoint), str(tmp_path), str(data_root)), strict=True))
 
 
-def test_without_options_nothing_is_set_and_a_browser_opens(
-    monkeypatch: pytest.MonkeyPatch, started: Started, free_port: int
-) -> None:
+def test_without_options_nothing_is_set(monkeypatch: pytest.MonkeyPatch, started: Started, free_port: int) -> None:
     assert run(monkeypatch, "--port", str(free_port)) == 0
     ((arguments, environment),) = started
     assert set(environment.values()) == {None}
     options = options_of(arguments)
-    assert options["--server.headless"] == "false" and options["--server.address"] == "localhost"
+    assert options["--server.headless"] == "true" and options["--server.address"] == "localhost"
 
 
 def test_the_environment_of_the_reader_is_left_as_it_is(
@@ -225,3 +223,29 @@ def test_a_model_that_says_what_it_is_and_no_more_passes(tmp_path: Path) -> None
     """Weights are the app's to load: the check must answer at once."""
     config: dict[str, Any] = {"model_type": "adapler_bert"}
     check(str(folder_with(tmp_path / "model", json.dumps(config).encode())), str(tmp_path), None)
+
+
+def test_a_browser_opens_when_the_viewer_listens(
+    monkeypatch: pytest.MonkeyPatch, taken_port: int, free_port: int
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    open_browser("localhost", free_port, patience=0.2)
+    assert opened == []
+    open_browser("localhost", taken_port)
+    assert opened == [f"http://localhost:{taken_port}"]
+
+
+def test_without_a_screen_no_browser_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert not has_screen()
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert has_screen()
+
+
+@pytest.fixture(autouse=True)
+def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test opens a window."""
+    monkeypatch.setattr("webbrowser.open", lambda address: None)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from adapler_explain import __version__, cli_data, cli_score
+from adapler_explain import __version__, cli_data, cli_score, cli_view
 from adapler_explain.cli_data import DataRoot
 from eraser_eval.errors import UsageError, UserError, printable
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.add_typer(cli_data.app, name="data")
 app.command("score")(cli_score.score_command)
 app.command("validate")(cli_score.validate_command)
+app.command("view")(cli_view.view_command)
 
 INTERRUPTED = 130
 
@@ -262,21 +263,6 @@ def bench_command(
     )
     report.terminal(figures)
     report.write(figures, output, figure)
-
-
-@app.command("view")
-def view_command(
-    model: Annotated[str | None, typer.Option(help="AdapLeR checkpoint, a folder. Default: the bundled one.")] = None,
-    runs: Annotated[str | None, typer.Option(help="Folder of run folders. Default: runs.")] = None,
-    data_root: DataRoot = None,
-    host: Annotated[str, typer.Option(help="Where to listen; localhost: for this machine alone.")] = "localhost",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
-) -> None:
-    """Open the viewer: which words were dropped, at which layer, and whether people agree."""
-    from adapler_explain.view import view
-
-    view(model, runs, data_root, host, port, browser)
 
 
 def main() -> None:

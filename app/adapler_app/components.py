@@ -1,4 +1,4 @@
-"""The two components of the viewer; their code is in the ``.js`` and ``.css`` files beside this one."""
+"""What the pages show more than once. The two components' code is in the ``.js`` and ``.css`` files beside this one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from adapler_app.exports import component_script, component_style
@@ -25,6 +26,15 @@ def word_strip(data: dict[str, Any], key: str, on_switch: Callable[[frozenset[in
             on_switch(frozenset(place for place in sent.get("off", ()) if isinstance(place, int) and place >= 0))
 
     _component("strip")(data=data | {"key": key}, key=key, on_switch_change=switch)
+
+
+def pick_row(table: pd.DataFrame, key: str, title: str, **options: Any) -> int | None:
+    """Show ``table``; the place of the row that the reader picked, or None."""
+    event = st.dataframe(
+        table, hide_index=True, on_select="rerun", selection_mode="single-row", key=key, alt=title, **options
+    )
+    picked = event["selection"]["rows"]
+    return int(picked[0]) if picked and picked[0] < len(table) else None
 
 
 def side_by_side(data: dict[str, Any], key: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -79,7 +78,7 @@ def _dataset(source: Source, root: Path | None) -> Opened:
 
 
 def known_sources() -> dict[str, Source]:
-    """What can be opened, by name: data sets, runs, and what this session added."""
+    """What can be opened, by name: data sets, runs, and what the reader added."""
     found = sources(runs_folder(), data_root(), adapler_model().labels)
     added: Mapping[str, Source] = st.session_state.get("added_sources", {})
     return {source.name: source for source in found} | dict(added)
@@ -111,7 +110,7 @@ def opened(name: str) -> Opened:
 
 
 def add_run(path: Path) -> str:
-    """The name under which the run at ``path`` can be opened from now on, in this session.
+    """The name under which the run at ``path`` can be opened from now on, by this reader.
 
     Raises:
         UserError: it is not the folder of a run.
@@ -127,7 +126,7 @@ def add_run(path: Path) -> str:
 
 
 def add_opened(made: Opened) -> None:
-    """Let ``made`` be chosen on every page of this session."""
+    """Let ``made`` be chosen on every page by this reader."""
     st.session_state["added"] = st.session_state.get("added", {}) | {made.name: made}
 
 
@@ -163,7 +162,7 @@ def choose_document() -> tuple[Opened | None, Example]:
 
 
 def _check_link(name: str, known: list[str], trouble: str) -> None:
-    """Say so where the link that this session began with names what is not here; what is known takes its place."""
+    """Say so where the link that the reader came by names what is not here; what is known takes its place."""
     if st.session_state.get(f"checked_{name}"):
         return
     st.session_state[f"checked_{name}"] = True
@@ -239,15 +238,6 @@ def show_query(example: Example) -> None:
     """What the model reads in front of the document, where there is something."""
     if example.query:
         st.caption(as_text(f"Query: {clean(example.query)}"))
-
-
-def with_words(example: Example, kept: list[int]) -> Example:
-    """``example`` with only the words at ``kept``, without people's marks."""
-    words = tuple(example.words[place] for place in kept)
-    if not words:
-        raise UserError("every word is switched off; switch one on")
-    document = replace(example.documents[0], sentences=(words,))
-    return replace(example, documents=(document,), evidence=(), annotators=())
 
 
 def link_layer(layers: int, otherwise: int) -> int:

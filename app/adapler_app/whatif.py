@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from adapler_explain.trace import Trace
 
 
+def with_words(example: Example, kept: list[int]) -> Example:
+    """``example`` with only the words at ``kept``, as one document, without people's marks.
+
+    Args:
+        example: with all words.
+        kept: ascending places, at least one.
+    """
+    words = tuple(example.words[place] for place in kept)
+    document = replace(example.documents[0], sentences=(words,))
+    return replace(example, documents=(document,), evidence=(), annotators=())
+
+
 def changed(example: Example, trace: Trace, present: IntArray, label: str) -> Reading:
     """The reading of ``example`` by a trace of the words at ``present`` alone; the others fell before layer 1.
 

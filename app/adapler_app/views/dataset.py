@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from adapler_app import link, overview
+from adapler_app.components import pick_row
 from adapler_app.models import titles
 from adapler_app.opened import Opened
 from adapler_app.reading import OWN
@@ -165,22 +166,14 @@ def documents(run: Opened) -> None:
     method = left.selectbox("Method", methods, format_func=lambda name: titles().get(name, name), key="of_method")
     order = right.selectbox("First", list(overview.ORDERS), key="order")
     rows = overview.documents(run.table, str(method), str(order))
-    event = st.dataframe(
-        rows,
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
-        key=f"documents_{run.name}_{method}_{order}",
-        alt="The run's documents",
-        column_config={"wrong": st.column_config.CheckboxColumn("wrong")}
-        | {
-            name: st.column_config.NumberColumn(name, format="%.3f")
-            for name in ("fpr", "token_f1", "average_precision")
-        },
-    )
-    chosen = event["selection"]["rows"]
-    if chosen and chosen[0] < len(rows):
+    numbers = {
+        name: st.column_config.NumberColumn(name, format="%.3f") for name in ("fpr", "token_f1", "average_precision")
+    }
+    wrong = {"wrong": st.column_config.CheckboxColumn("wrong")}
+    key = f"documents_{run.name}_{method}_{order}"
+    picked = pick_row(rows, key, "The run's documents", column_config=wrong | numbers)
+    if picked is not None:
         link.later("source", run.name)
-        link.later("doc", str(rows.loc[chosen[0], "annotation_id"]))
+        link.later("doc", str(rows.loc[picked, "annotation_id"]))
         st.switch_page(st.session_state["pages"]["document"])
     st.caption("Choose a row to open the document.")

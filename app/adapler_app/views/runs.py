@@ -13,7 +13,7 @@ import streamlit as st
 
 from adapler_app import link, overview
 from adapler_app.comparison import compare, compare_data
-from adapler_app.components import side_by_side
+from adapler_app.components import pick_row, side_by_side
 from adapler_app.models import titles
 from adapler_app.opened import Opened, open_predictions
 from adapler_app.session import add_opened, add_run, as_text, guarded, opened, opened_names
@@ -133,16 +133,8 @@ def two_runs(names: list[str]) -> None:
     if table.empty:
         st.info("The two have no document in common.")
         return
-    event = st.dataframe(
-        table,
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
-        key=f"differences_{one.name}_{first_method}_{two.name}_{second_method}",
-        alt="Documents of both runs",
-    )
-    chosen = event["selection"]["rows"]
-    place = chosen[0] if chosen and chosen[0] < len(table) else 0
+    key = f"differences_{one.name}_{first_method}_{two.name}_{second_method}"
+    place = pick_row(table, key, "Documents of both runs") or 0
     example = one.example(str(table.loc[place, "annotation_id"]))
     if two.example(example.id).words != example.words:
         raise DataError(two.name, f"{example.id!r} has other words than in {one.name}")

@@ -12,8 +12,8 @@ from adapler_app.components import word_strip
 from adapler_app.models import adapler_model, titles, traced
 from adapler_app.opened import Opened
 from adapler_app.reading import clean, strip_data
-from adapler_app.session import as_text, choose_document, guarded, model_for, with_words
-from adapler_app.whatif import changed, nothing_left
+from adapler_app.session import as_text, choose_document, guarded, model_for
+from adapler_app.whatif import changed, nothing_left, with_words
 from eraser_eval.errors import MissingError
 from eraser_eval.records import Example
 

@@ -1,3 +1,21 @@
 """AdapLeR: BERT-like encoders that drop pieces layer by layer, and what the pieces they keep explain."""
 
-__version__ = "0.4.0"
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adapler_explain.modeling import AdaplerForSequenceClassification
+    from adapler_explain.training import TrainConfig, train
+
+__all__ = ["AdaplerForSequenceClassification", "TrainConfig", "__version__", "train"]
+__version__ = "0.5.0"
+
+# What needs torch is imported when it is asked for.
+LAZY = {"AdaplerForSequenceClassification": "modeling", "TrainConfig": "training", "train": "training"}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name from the module that holds it."""
+    if name in LAZY:
+        return getattr(import_module(f"adapler_explain.{LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

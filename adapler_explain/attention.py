@@ -69,6 +69,60 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return torch.bmm(weights, value)
 
 
+# ---------------------------------------------------------------- training, on any device
+
+
+def by_batch(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    queries: Rows,
+    keys: Rows,
+    *,
+    bias: Tensor | None = None,
+    allowed: Tensor | None = None,
+    dropout: float = 0.0,
+) -> Tensor:
+    """:func:`packed_attention` of all texts at once, on padded tensors: differentiable, with a bias and dropout.
+
+    Args:
+        query, key, value, queries, keys: as in :func:`packed_attention`; a text has either one query (queries.longest
+            is 1) or one for each of its keys.
+        bias: ``[total keys]``, added to the attention scores of a key; it may want a gradient.
+        allowed: bool ``[batch, query columns, key columns]`` of the padded texts: who sees whom; None: everybody.
+        dropout: of attention weights.
+    """
+    batch, width = len(keys.lengths), int(keys.lengths.max())
+    places = padded_places(keys.lengths, width)
+    mask = _padded(bias if bias is not None else query.new_zeros(len(key)), places, batch, width, -torch.inf)[:, None]
+    if allowed is not None:
+        mask = mask.masked_fill(~allowed, -torch.inf)
+    single = queries.longest == 1
+    wide_query = query[:, None] if single else _padded(query, places, batch, width)
+    wide_key, wide_value = (_padded(rows, places, batch, width).transpose(1, 2) for rows in (key, value))
+    attended = scaled_dot_product_attention(
+        wide_query.transpose(1, 2),
+        wide_key,
+        wide_value,
+        attn_mask=mask[:, None].to(query.dtype),
+        dropout_p=dropout,
+    ).transpose(1, 2)
+    return attended[:, 0] if single else attended.flatten(0, 1).index_select(0, places)
+
+
+def padded_places(lengths: Tensor, width: int) -> Tensor:
+    """``[total]``: where each row of packed texts stands among the rows of texts padded to ``width``."""
+    texts = torch.arange(len(lengths), device=lengths.device)
+    first = torch.repeat_interleave(texts * width - lengths.cumsum(0) + lengths, lengths)
+    return first + torch.arange(len(first), device=lengths.device)
+
+
+def _padded(rows: Tensor, places: Tensor, batch: int, width: int, filler: float = 0.0) -> Tensor:
+    """Packed ``rows`` ``[total, ...]`` as ``[batch, width, ...]``."""
+    wide = rows.new_full((batch * width, *rows.shape[1:]), filler).index_copy(0, places, rows)
+    return wide.view(batch, width, *rows.shape[1:])
+
+
 # ---------------------------------------------------------------- GPU
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from adapler_explain.explainers.adapler import alive_in, survival_of
 from adapler_explain.progress import Progress
 from adapler_explain.windows import TextError, Window, by_pieces, word_maxima
 from eraser_eval.datasets import bundled
+from eraser_eval.datasets.rows import documents_of
 from eraser_eval.errors import DataError, MissingError, UsageError
-from eraser_eval.jsonl import document_of
-from eraser_eval.records import Document, spans_of
+from eraser_eval.records import Document, Example, spans_of
 
 INT8 = "int8"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, INT8: torch.float32}
@@ -30,11 +30,11 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 @dataclass(frozen=True)
 class Text:
-    """A row of the input that can be read: its number from 1, its name, its document and the windows of that."""
+    """A row of the input that can be read: its number from 1, its name, its document (of a pair, two), the windows."""
 
     row: int
     id: str
-    document: Document
+    documents: tuple[Document, ...]
     windows: Sequence[Window]
 
     def __len__(self) -> int:
@@ -52,6 +52,8 @@ def bulk(config: BulkConfig) -> dict[str, int]:
     """
     check(config)
     classifier = load(config)
+    # What is stored under a name may change until the run goes on: the number counts.
+    config = replace(config, operating_point=classifier.factor(config.operating_point))
     counts = {"rows": 0, "skipped": 0}
     with (
         sink(config, classifier.checksum, classifier.labels) as (file, done),
@@ -80,8 +82,6 @@ def check(config: BulkConfig) -> None:
             raise UsageError(f"{option} {value}: choose {' or '.join(choices)}")
     if config.dtype == INT8 and (config.device != "cpu" or not linear.has_vnni()):
         raise UsageError("--dtype int8: runs on CPUs with VNNI instructions; give float32 or bfloat16")
-    if not 0 < config.operating_point < np.inf:
-        raise UsageError(f"--operating-point {config.operating_point}: give a number above 0")
     if config.output == STREAM and config.resume:
         raise UsageError("--resume: needs a file as --output")
 
@@ -123,13 +123,20 @@ def predictions(classifier: Classifier, group: Sequence[Text], config: BulkConfi
 
 def rationale(text: Text, survival: Sequence[Any], layers: int) -> dict[str, Any]:
     """The words alive at the end, in ERASER's format and as text; soft scores are how long each word survived."""
-    words = text.document.words
+    words = [word for document in text.documents for word in document.words]
     scores = word_maxima(survival, text.windows, len(words))
     mask = alive_in(scores, layers - 1)
-    spans = [{"start_token": span.start, "end_token": span.end} for span in spans_of(mask, [text.document])]
-    entry = {"docid": text.id, "hard_rationale_predictions": spans}
-    entry["soft_rationale_predictions"] = scores.round(6).tolist()
-    return {"rationales": [entry], "kept_words": [word for word, kept in zip(words, mask, strict=True) if kept]}
+    entries = []
+    begin = 0
+    for document in text.documents:
+        end = begin + len(document)
+        spans = spans_of(mask[begin:end], [document])
+        entry: dict[str, Any] = {"docid": document.docid}
+        entry["hard_rationale_predictions"] = [{"start_token": s.start, "end_token": s.end} for s in spans]
+        entry["soft_rationale_predictions"] = scores[begin:end].round(6).tolist()
+        entries.append(entry)
+        begin = end
+    return {"rationales": entries, "kept_words": [word for word, kept in zip(words, mask, strict=True) if kept]}
 
 
 def readable(config: BulkConfig, classifier: Classifier, done: int, counts: dict[str, int]) -> Iterator[Text]:
@@ -148,13 +155,13 @@ def readable(config: BulkConfig, classifier: Classifier, done: int, counts: dict
 
 
 def _text_of(row: Mapping[str, Any], number: int, config: BulkConfig, classifier: Classifier, where: Path) -> Text:
-    content, query = row.get(config.text), row.get(config.query) or ""
-    if not isinstance(content, str) or not isinstance(query, str):
-        columns = ", ".join(map(str, row))
-        raise DataError(where, f"needs a text in column {config.text!r}; its columns are {columns}", number)
+    query = row.get(config.query) or ""
+    if not isinstance(query, str):
+        raise DataError(where, f"the query in column {config.query!r} must be a text", number)
     identifier = str(row.get(config.id) or f"row-{number}")
     try:
-        document = document_of(identifier, [" ".join(line.split()) for line in content.splitlines()])
-        return Text(number, identifier, document, classifier.windows(document.words, query))
+        documents = documents_of(row, identifier, config.text, config.pair)
+        example = Example(identifier, documents, "", query=query, pair=len(documents) == 2)
+        return Text(number, identifier, documents, classifier.windows_of(example))
     except (ValueError, TextError) as error:
         raise DataError(where, str(error), number) from None

@@ -32,9 +32,9 @@ class BulkConfig:
         output: a ``.jsonl`` or ``.csv`` file, or ``-``.
         model: AdapLeR checkpoint; None: the bundled one.
         input_format: one of :data:`FORMATS`; None: by the ending, ``text`` for ``-``.
-        text, query, id: the columns of the input.
+        text, query, id, pair: the columns of the input; ``pair`` is that of the second texts of pairs.
         explain: write the rationale, the words alive at the end, as well.
-        operating_point: factor of every threshold η: above 1 fewer pieces are kept.
+        operating_point: factor of every threshold η, above 1 fewer pieces are kept; or the name of a stored point.
         dtype: of the weights: float32, bfloat16 or float16; or int8: float32 weights, int8 matrix products.
         device: torch device.
         batch_pieces: pieces in one forward pass.
@@ -49,8 +49,9 @@ class BulkConfig:
     text: str = "text"
     query: str = "query"
     id: str = "id"
+    pair: str = "text_pair"
     explain: bool = False
-    operating_point: float = 1.0
+    operating_point: float | str = 1.0
     dtype: str = "float32"
     device: str = "cpu"
     batch_pieces: int = 8192

@@ -7,9 +7,11 @@ The document's probabilities are the mean over its windows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
@@ -18,10 +20,12 @@ from transformers import logging as transformers_logging
 
 import adapler_explain.modeling  # noqa: F401  (registers the model with transformers' Auto classes)
 from adapler_explain import backbones, packed_encoder
-from adapler_explain.windows import BATCH_PIECES, TextError, Window, by_pieces, cut
+from adapler_explain.config import operating_factor, without_points
+from adapler_explain.windows import BATCH_PIECES, Frame, Pieces, TextError, Window, by_pieces, cut
 from eraser_eval.datasets import Split
 from eraser_eval.errors import DataError, MissingError, UsageError
 from eraser_eval.files import checksum
+from eraser_eval.records import Example
 
 
 class Classifier:
@@ -30,26 +34,27 @@ class Classifier:
     Args:
         model: a transformers sequence classifier.
         tokenizer: its fast tokenizer.
-        window_pieces: the most pieces in a window, special ones included.
+        window_pieces: the most pieces in a window, special ones included; None: as many as the encoder takes.
 
     Attributes:
         labels: class names in the order of the logits.
         checksum: of the files it was loaded from, see :func:`model_checksum`; empty for a model made in memory.
 
     Raises:
-        UsageError: the tokenizer is not a fast one or lacks [CLS], [SEP] or padding; the window does not fit the
-        encoder.
+        UsageError: the encoder is not supported; the tokenizer is not a fast one or lacks [CLS], [SEP] or padding; the
+            window does not fit the encoder.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, window_pieces: int) -> None:
-        if not backbones.is_supported(model):
-            raise UsageError(f"model_type {model.config.model_type!r} is not supported; give a BERT classifier")
+    def __init__(self, model: Any, tokenizer: Any, window_pieces: int | None) -> None:
+        reason = backbones.refusal(model.config)
+        if reason:
+            raise UsageError(reason)
         if not tokenizer.is_fast or None in (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id):
             raise UsageError("the tokenizer must be a fast one with cls, sep and pad tokens")
-        if not 8 <= window_pieces <= model.config.max_position_embeddings:
-            raise UsageError(
-                f"a window must be 8 to {model.config.max_position_embeddings} pieces, not {window_pieces}"
-            )
+        longest = backbones.longest(model)
+        window_pieces = window_pieces or longest
+        if not 8 <= window_pieces <= longest:
+            raise UsageError(f"a window must be 8 to {longest} pieces, not {window_pieces}")
         self.model = model
         self.tokenizer = tokenizer
         self.window_pieces = window_pieces
@@ -66,7 +71,7 @@ class Classifier:
             MissingError: nothing that can be loaded is there; weights that are not safetensors are never read.
         """
         model, tokenizer = load_pretrained(path, dtype=torch.float32, **options)
-        pieces = window_pieces or getattr(model.config, "window_pieces", model.config.max_position_embeddings)
+        pieces = window_pieces or getattr(model.config, "window_pieces", None)
         classifier = cls(model.to(device).eval(), tokenizer, pieces)
         classifier.checksum = model_checksum(path, model)
         return classifier
@@ -77,73 +82,136 @@ class Classifier:
         device: torch.device = self.model.device
         return device
 
-    def windows(self, words: Sequence[str], query: str = "") -> list[Window]:
-        """The windows of a document in reading order.
+    def windows(self, words: Sequence[str], query: str = "", pair_at: int | None = None) -> list[Window]:
+        """The windows of a document, or of a pair of texts, in reading order.
+
+        They are what the tokenizer makes of the words joined by spaces, special pieces included: where all fits in one
+        window, what it makes of the text, of query and text, or of both texts. A text that does not fit is cut into
+        windows of nearly equal size; of a pair the first text is cut, and each window holds the whole second.
 
         Args:
-            words: the document's words; each is cut into pieces by itself.
-            query: goes before every window, as the first text of a pair.
+            words: the document's, or those of both texts.
+            query: goes before every window, as the first text of a pair; where there is a pair, before its first text.
+            pair_at: the index of the second text's first word; None: there is no second text.
 
         Strings that look like special pieces (``[SEP]``) are read as text.
 
         Raises:
-            TextError: the query leaves no room, or the words hold no piece.
+            TextError: the query or the second text leaves no room, or a text holds no piece.
+            UsageError: the tokenizer puts no [CLS] in front.
         """
-        special = self.tokenizer
-        first = special(query, add_special_tokens=False, split_special_tokens=True)["input_ids"] if query else []
-        head = [special.cls_token_id, *first, *([special.sep_token_id] if first else [])]
-        room = self.window_pieces - len(head) - 1
-        if room < 1:
-            raise TextError(f"the query of {len(first)} pieces leaves no room in a window of {self.window_pieces}")
-        encoding = special(
-            list(words), is_split_into_words=True, add_special_tokens=False, split_special_tokens=True, verbose=False
-        )
-        pieces, owners = encoding["input_ids"], encoding.word_ids()
-        if not pieces:
+        single, double = self._frames
+        lead = [query] if query else []
+        if pair_at is None:
+            asked, first, second = self._pieces(lead, -1), self._pieces(words, 0), Pieces([], [])
+        else:
+            both, second = self._pieces([*lead, *words[:pair_at]], -len(lead)), self._pieces(words[pair_at:], pair_at)
+            own = both.words.count(-1)
+            asked, first = both[:own], both[own:]
+        if not first or (pair_at is not None and not second):
             raise TextError("the text holds no piece that the tokenizer knows; remove or mend the document")
-        segment = 1 if first else 0
-        return [
-            Window(
-                input_ids=(*head, *pieces[a:b], special.sep_token_id),
-                token_type_ids=(*[0] * len(head), *[segment] * (b - a + 1)),
-                words=(*[-1] * len(head), *owners[a:b], -1),
-            )
-            for a, b in cut(owners, room)
-        ]
+        frame = double if asked or second else single
+        room = self.window_pieces - len(frame) - len(asked) - len(second)
+        if room < 1:
+            fixed = " and ".join([*(["the query"] if asked else []), *(["the second text"] if second else [])])
+            pieces = f"{len(asked) + len(second)} pieces leaves no room in a window of {self.window_pieces}"
+            raise TextError(f"{fixed} of {pieces}")
+        stretches = [first[a:b] for a, b in cut(first.words, room)]
+        if second:
+            return [frame.window(asked + stretch, second) for stretch in stretches]
+        return [frame.window(asked, stretch) if asked else frame.window(stretch) for stretch in stretches]
+
+    def windows_of(self, example: Example) -> list[Window]:
+        """The windows of an example; see :meth:`windows`."""
+        return self.windows(example.words, example.query, example.pair_at)
+
+    @cached_property
+    def _frames(self) -> tuple[Frame, Frame]:
+        """The special pieces around one text and around two, as the tokenizer itself puts them."""
+        encodings = [self.tokenizer(*texts).encodings[0] for texts in (["a"], ["a", "a"])]
+        single, double = (Frame.around(e.ids, e.type_ids, e.sequence_ids) for e in encodings)
+        for frame, texts in ((single, [0]), (double, [0, 1])):
+            found = [text for text, _, _ in frame.parts if text is not None]
+            if found != texts or frame.parts[0][1][:1] != (self.tokenizer.cls_token_id,):
+                raise UsageError("the tokenizer must put its cls piece before a text, and know the letter a; mend it")
+        return single, double
+
+    def _pieces(self, words: Sequence[str], at: int) -> Pieces:
+        """The pieces of ``words``, of which the first is the document's word ``at``; -1: it is not of the document.
+
+        The words are read together: some tokenizers (RoBERTa's) write a word after a space otherwise than at a start.
+        """
+        encoding = self.tokenizer(
+            " ".join(words),
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_offsets_mapping=True,
+            verbose=False,
+        )
+        begin, end = np.array(encoding["offset_mapping"], dtype=np.int64).reshape(-1, 2).T
+        # A space belongs to the word after it.
+        ends = np.cumsum([len(word) + 1 for word in words]) - 1
+        owners = np.searchsorted(ends, np.maximum(begin, end - 1), side="right") + at
+        return Pieces(encoding["input_ids"], owners.tolist())
 
     def batch(self, windows: Sequence[Window]) -> dict[str, Tensor]:
-        """The windows as a batch padded on the right: ``input_ids``, ``attention_mask``, ``token_type_ids``."""
+        """The windows as a batch padded on the right: ``input_ids``, ``attention_mask``, and ``token_type_ids`` for
+        encoders that know some; zeros where they know one."""
         length = max(len(window) for window in windows)
 
         def padded(rows: list[tuple[int, ...]], filler: int) -> Tensor:
             return torch.tensor([(*row, *[filler] * (length - len(row))) for row in rows], device=self.device)
 
-        return {
+        batch = {
             "input_ids": padded([window.input_ids for window in windows], self.tokenizer.pad_token_id),
             "attention_mask": padded([(1,) * len(window) for window in windows], 0),
-            "token_type_ids": padded([window.token_type_ids for window in windows], 0),
         }
+        segments = backbones.segments(self.model)
+        if segments:
+            types = padded([window.token_type_ids for window in windows], 0)
+            batch["token_type_ids"] = types if segments > 1 else torch.zeros_like(types)
+        return batch
 
     def forward(self, windows: Sequence[Window], **options: Any) -> Any:
         """The model's output for ``windows`` as one batch; ``options`` go to its forward pass."""
         return self.model(**self.batch(windows), **options)
 
     def pruned(
-        self, windows: Sequence[Window], budget: int = BATCH_PIECES, operating_point: float = 1.0
+        self, windows: Sequence[Window], budget: int = BATCH_PIECES, operating_point: float | str = 1.0
     ) -> Iterator[tuple[list[Window], Any]]:
         """The pruned outputs of ``windows`` in order, in groups of at most ``budget`` pieces, each with its windows.
 
-        ``operating_point`` is a factor of the thresholds: above 1 keeps fewer pieces.
+        ``operating_point`` is a factor of the thresholds, above 1 keeps fewer pieces; or the name of a stored point.
         """
         for group in by_pieces(windows, budget):
             with torch.inference_mode():
                 output = self.forward(group, prune=True, operating_point=operating_point)
             yield group, output
 
-    def logits(self, windows: Sequence[Window], prune: bool, budget: int = BATCH_PIECES) -> Tensor:
+    def factor(self, operating_point: float | str, option: str = "--operating-point") -> float:
+        """The factor of the thresholds, above 0, that ``operating_point`` stands for, from the command line.
+
+        Raises:
+            UsageError: it is no such number, or the model has no point of that name.
+        """
+        try:
+            factor = operating_factor(self.model.config, operating_point)
+        except ValueError as error:
+            raise UsageError(f"{option}: {error}") from None
+        if factor == 0:
+            raise UsageError(f"{option} {operating_point}: give a number above 0, or the name of a stored point")
+        return factor
+
+    def logits(
+        self,
+        windows: Sequence[Window],
+        prune: bool,
+        budget: int = BATCH_PIECES,
+        operating_point: float | str = 1.0,
+    ) -> Tensor:
         """Class logits ``[windows, classes]`` in order, with removal or without, in groups of ``budget`` pieces."""
         if prune:
-            return torch.cat([output.logits for _, output in self.pruned(windows, budget)])
+            return torch.cat([output.logits for _, output in self.pruned(windows, budget, operating_point)])
         with torch.inference_mode():
             groups = [packed_encoder.dense_logits(self.model, **self.batch(g)) for g in by_pieces(windows, budget)]
         return torch.cat(groups)
@@ -162,7 +230,7 @@ def all_windows(classifier: Classifier, split: Split) -> list[list[Window]]:
     found = []
     for example in split.examples:
         try:
-            found.append(classifier.windows(example.words, example.query))
+            found.append(classifier.windows_of(example))
         except TextError as error:
             raise DataError(split.file, f"{example.id!r}: {error}", example.line) from None
     return found
@@ -217,9 +285,13 @@ def check_device(name: str) -> None:
 
 
 def model_checksum(path: str | Path, model: Any) -> str:
-    """What fixes a model: the checksum of a folder's weights, configuration and tokenizer, or a hub id with commit."""
+    """What fixes a model: the checksum of a folder's weights, configuration and tokenizer, or a hub id with commit.
+
+    Operating points stored in the configuration do not count: a run says which factor it took.
+    """
     folder = Path(path)
     if not folder.is_dir():
         return f"hub:{path}@{getattr(model.config, '_commit_hash', None)}"
     names = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
-    return checksum([*sorted(folder.glob("*.safetensors")), *(folder / n for n in names if (folder / n).is_file())])
+    found = [*sorted(folder.glob("*.safetensors")), *(folder / n for n in names if (folder / n).is_file())]
+    return checksum(without_points(path.read_bytes()) if path.name == "config.json" else path for path in found)

@@ -7,11 +7,12 @@ import io
 import json
 import os
 import sys
+import time
 from typing import Annotated
 
 import typer
 
-from adapler_explain import __version__, cli_data, cli_score, cli_view
+from adapler_explain import __version__, cli_data, cli_score, cli_train, cli_tune, cli_view, parallel
 from adapler_explain.cli_data import DataRoot
 from eraser_eval.errors import UsageError, UserError, printable
 
@@ -26,6 +27,9 @@ app = typer.Typer(
 app.add_typer(cli_data.app, name="data")
 app.command("score")(cli_score.score_command)
 app.command("validate")(cli_score.validate_command)
+app.command("train")(cli_train.train_command)
+app.command("tune")(cli_tune.tune_command)
+app.command("measure")(cli_tune.measure_command)
 app.command("view")(cli_view.view_command)
 
 INTERRUPTED = 130
@@ -60,6 +64,7 @@ def eval_command(
     layer: Annotated[
         int | None, typer.Option(help="Layer (from 0) whose words are AdapLeR's. Default: the last.")
     ] = None,
+    operating_point: cli_tune.OperatingPoint = "",
     limit: Annotated[int, typer.Option(min=0, help="Only so many documents, evenly spaced; 0: all.")] = 0,
     output_dir: Annotated[
         str | None, typer.Option(help="Run folder. Default: runs/<dataset>-<split>[-sample].")
@@ -75,10 +80,13 @@ def eval_command(
         list[str] | None,
         typer.Option(help="NAME=FILE: one more row, from a prediction file (people's, for instance). Repeatable."),
     ] = None,
+    nproc: Annotated[int, typer.Option(min=1, help="Processes that share the work on this machine.")] = 1,
 ) -> None:
     """Compare AdapLeR's kept words with other explanations, against the words people marked."""
     if output_format not in ("table", "json"):
         raise UsageError(f"--format {output_format}: choose table or json")
+    if nproc > 1 and not parallel.is_started():
+        raise typer.Exit(parallel.start(sys.argv[1:], nproc))
     from adapler_explain.evaluate import EvalConfig, evaluate
 
     folder, figures = evaluate(
@@ -91,6 +99,7 @@ def eval_command(
             methods=tuple(name.strip() for name in methods.split(",") if name.strip()) if methods else (),
             target=target,
             layer=layer,
+            operating_point=operating_point,
             limit=limit,
             output_dir=output_dir,
             device=device,
@@ -100,6 +109,8 @@ def eval_command(
             add=tuple(add or ()),
         )
     )
+    if not parallel.is_first_process():
+        return
     if output_format == "json":
         typer.echo(json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False))
     else:
@@ -107,48 +118,6 @@ def eval_command(
 
         terminal(figures)
     typer.echo(f"Written to {folder}", err=True)
-
-
-@app.command("train")
-def train_command(
-    dataset: Annotated[str, typer.Option(help="Data set, e.g. movies.")],
-    model: Annotated[str, typer.Option(help="Pretrained encoder: a folder or a hub id.")],
-    output_dir: Annotated[str, typer.Option(help="Where the three stages write. An unfinished run there goes on.")],
-    data_root: DataRoot = None,
-    window_pieces: Annotated[int, typer.Option(help="Most pieces in a window, special ones included.")] = 512,
-    windows_per_document: Annotated[
-        int, typer.Option(min=0, help="Windows drawn from a document an epoch; 0: all.")
-    ] = 0,
-    fine_tune_epochs: Annotated[int, typer.Option(min=1)] = 5,
-    fine_tune_lr: Annotated[float, typer.Option()] = 2e-5,
-    saliency_epochs: Annotated[int, typer.Option(min=1, help="Best fine-tuning epochs to average saliency over.")] = 3,
-    start: Annotated[str, typer.Option(help="AdapLeR training starts from: pretrained or fine-tuned.")] = "pretrained",
-    epochs: Annotated[int, typer.Option(min=1, help="Of AdapLeR training.")] = 5,
-    lr: Annotated[float, typer.Option(help="Of encoder and classifier in AdapLeR training.")] = 3e-5,
-    predictor_lr: Annotated[float, typer.Option(help="Of the contribution predictors.")] = 1e-3,
-    threshold_lr: Annotated[float, typer.Option(help="Of the thresholds eta and theta.")] = 5e-3,
-    gamma: Annotated[float, typer.Option(help="Weight of the contribution loss.")] = 0.02,
-    phi: Annotated[float, typer.Option(help="Weight of the length loss: more is shorter.")] = 3e-4,
-    sharpness: Annotated[float, typer.Option(help="Lambda in the first epoch.")] = 10.0,
-    sharpness_growth: Annotated[float, typer.Option(help="Factor of lambda from epoch to epoch.")] = 10.0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 32,
-    warmup: Annotated[float, typer.Option(min=0, max=1, help="Share of the steps.")] = 0.06,
-    weight_decay: Annotated[float, typer.Option(min=0)] = 0.01,
-    dropout: Annotated[float, typer.Option(min=0, max=0.99)] = 0.1,
-    attention_dropout: Annotated[
-        float, typer.Option(min=0, max=0.99, help="0 lets training use fused attention.")
-    ] = 0.1,
-    tolerance: Annotated[float, typer.Option(help="Validation accuracy that the kept model may lose.")] = 0.01,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    limit: Annotated[int, typer.Option(min=0, help="Only so many documents of each split; 0: all.")] = 0,
-    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
-) -> None:
-    """Fine-tune, extract saliency, train AdapLeR; a stage that is complete is not run again."""
-    asked = dict(locals())
-    from adapler_explain.training import TrainConfig, train
-
-    folder = train(TrainConfig(**asked))
-    typer.echo(f"Kept model: {folder}", err=True)
 
 
 @app.command("export")
@@ -178,7 +147,10 @@ def predict_command(
     text_column: Annotated[str, typer.Option()] = "text",
     query_column: Annotated[str, typer.Option()] = "query",
     id_column: Annotated[str, typer.Option()] = "id",
-    operating_point: Annotated[float, typer.Option(help="Factor of the thresholds: above 1 keeps fewer pieces.")] = 1.0,
+    pair_column: Annotated[str, typer.Option(help="Second texts of pairs, where the input has this column.")] = (
+        "text_pair"
+    ),
+    operating_point: cli_tune.OperatingPoint = "",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or int8.")] = "float32",
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
     batch_pieces: Annotated[int, typer.Option(min=1, help="Pieces in one forward pass.")] = 8192,
@@ -198,6 +170,7 @@ def predict_command(
             text=text_column,
             query=query_column,
             id=id_column,
+            pair=pair_column,
             explain=explain,
             operating_point=operating_point,
             dtype=dtype,
@@ -273,6 +246,9 @@ def main() -> None:
     try:
         app(cli_score.spread(sys.argv[1:]))
     except UserError as error:
+        if not parallel.is_first_process():
+            # All processes of a job meet the same error; the first one's word is enough, and ends the others.
+            time.sleep(1)
         print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except SystemExit as ended:

@@ -15,9 +15,7 @@ DataRoot = Annotated[
     ),
 ]
 
-app = typer.Typer(
-    no_args_is_help=True, help="The data sets with human rationales: what they are, fetching and checking them."
-)
+app = typer.Typer(no_args_is_help=True, help="The known data sets: what they are, fetching and checking them.")
 
 
 @app.command("list")
@@ -37,7 +35,7 @@ def data_fetch_command(
     data_root: DataRoot = None,
     url: Annotated[str | None, typer.Option(help="Fetch the archive from there instead.")] = None,
 ) -> None:
-    """Download, check and unpack a data set; an interrupted download goes on."""
+    """Download, check and unpack a data set, classification tasks from the hub; an interrupted download goes on."""
     from pathlib import Path
 
     from adapler_explain.progress import download_progress

@@ -8,15 +8,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from re import fullmatch
-from typing import Any
+from typing import IO, Any
 
 from adapler_explain.classifier import Classifier, all_windows, check_device
 from adapler_explain.environment import describe
 from adapler_explain.explainers import EXPLAINERS
+from adapler_explain.parallel import World, world
 from adapler_explain.predict import Explained, Probabilities, predict
 from adapler_explain.progress import Progress
 from adapler_explain.results import figures_of, write_results
@@ -40,6 +42,7 @@ class EvalConfig:
         methods: names of explainers; ``adapler`` is added where it is missing, as the others take its number of words.
         target: ``predicted`` or ``gold``: the class that is explained.
         layer: the layer, from 0, whose living words are AdapLeR's hard rationale; None: the last.
+        operating_point: factor of AdapLeR's thresholds, or the name of a point that the model has stored; empty: 1.
         limit: only so many documents, evenly spaced; 0: all.
         output_dir: the run folder; None: ``runs/<dataset>-<split>`` (``-sample`` for the bundled sample).
         device: torch device.
@@ -58,6 +61,7 @@ class EvalConfig:
     methods: tuple[str, ...] = ()
     target: str = "predicted"
     layer: int | None = None
+    operating_point: float | str = ""
     limit: int = 0
     output_dir: str | None = None
     device: str = "cpu"
@@ -83,18 +87,24 @@ def evaluate(config: EvalConfig, data: Split | None = None) -> tuple[Path, dict[
     split = limited(data or load(config.dataset, config.split, root), config.limit)
     added = added_predictions(config.add, split)
     folder = Path(config.output_dir or default_folder(split))
-    explained = load_models(config, split)
+    workers = world(config.device)
+    explained = load_models(config, split, workers.device)
     for classifier in {explained.adapler, explained.reference or explained.adapler}:
         all_windows(classifier, split)
     manifest = manifest_of(config, split, methods, explained)
     check_claim(folder, manifest, config.resume)
-    with exclusive(folder):
-        claim(folder, manifest, config.resume)
-        predictions = predict_all(split, methods, explained, folder / "predictions")
-        for name, made in added.items():
-            write_text(folder / "predictions" / f"{name}.jsonl", "".join(map(prediction_line, made)))
+    workers.wait()
+    with exclusive(folder) if workers.is_first else nullcontext():
+        if workers.is_first:
+            claim(folder, manifest, config.resume)
+        workers.wait()
+        predictions = predict_all(split, methods, explained, folder / "predictions", workers)
         figures, table = figures_of(split, predictions, added, manifest)
-        write_results(folder, split, table, figures)
+        if workers.is_first:
+            for name, made in added.items():
+                write_text(folder / "predictions" / f"{name}.jsonl", "".join(map(prediction_line, made)))
+            write_results(folder, split, table, figures)
+        workers.wait()
     return folder, figures
 
 
@@ -109,15 +119,15 @@ def chosen_methods(config: EvalConfig) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("adapler", *named)))
 
 
-def load_models(config: EvalConfig, split: Split) -> Explained:
-    """The classifiers to explain, checked against the data set's classes."""
-    adapler = Classifier.load(model_path(config, split), config.device)
+def load_models(config: EvalConfig, split: Split, device: str) -> Explained:
+    """The classifiers to explain, on ``device``, checked against the data set's classes."""
+    adapler = Classifier.load(model_path(config, split), device)
     if not hasattr(adapler.model, "adapler"):
         raise UsageError(f"--model {config.model}: not an AdapLeR checkpoint; train one with 'adapler-explain train'")
     layers = adapler.model.config.num_hidden_layers
     if config.layer is not None and not 0 <= config.layer < layers:
         raise UsageError(f"--layer {config.layer}: the model has layers 0 to {layers - 1}")
-    reference = Classifier.load(config.reference_model, config.device) if config.reference_model else None
+    reference = Classifier.load(config.reference_model, device) if config.reference_model else None
     for option, classifier in (("--model", adapler), ("--reference-model", reference)):
         if classifier is not None and set(classifier.labels) != set(split.info.labels):
             raise UsageError(
@@ -125,42 +135,81 @@ def load_models(config: EvalConfig, split: Split) -> Explained:
                 f"{split.info.name} ({', '.join(split.info.labels)})"
             )
     data = f"{split.info.name}, {split.name}, {split.source}"
-    return Explained(adapler, reference, config.target, config.layer, config.seed, config.batch_size, data)
+    return Explained(
+        adapler,
+        reference,
+        config.target,
+        config.layer,
+        config.seed,
+        config.batch_size,
+        data,
+        adapler.factor(config.operating_point),
+    )
 
 
 def predict_all(
-    split: Split, methods: Sequence[str], explained: Explained, folder: Path
+    split: Split, methods: Sequence[str], explained: Explained, folder: Path, workers: World
 ) -> dict[str, list[Prediction]]:
     """The predictions of every method: read from ``folder`` where it has them, else made and written to it."""
     known = Probabilities()
     budgets: dict[str, int] = {}
     made: dict[str, list[Prediction]] = {}
     for method in methods:
-        made[method] = _predict_method(split, method, explained, known, budgets, folder)
+        made[method] = _predict_method(split, method, explained, known, budgets, folder, workers)
         if method == "adapler":
             budgets |= {p.id: p.words_chosen for p in made[method]}
     return made
 
 
 def _predict_method(
-    split: Split, method: str, explained: Explained, known: Probabilities, budgets: Mapping[str, int], folder: Path
+    split: Split,
+    method: str,
+    explained: Explained,
+    known: Probabilities,
+    budgets: Mapping[str, int],
+    folder: Path,
+    workers: World,
 ) -> list[Prediction]:
-    path, partial = folder / f"{method}.jsonl", folder / f".{method}.jsonl.partial"
-    done = _read_whole_lines(path) | _read_whole_lines(partial)
-    if not all(example.id in done for example in split.examples):
-        write_text(partial, "".join(map(prediction_line, done.values())))
-        with (
-            partial.open("a", encoding="utf-8") as file,
-            Progress(method, len(split.examples), "documents", len(done)) as progress,
-        ):
-            for example in split.examples:
-                if example.id not in done:
-                    done[example.id] = predict(example, method, explained, known, budgets)
-                    file.write(prediction_line(done[example.id]))
-                    file.flush()
-                    progress.advance()
-        partial.replace(path)
-    return [done[example.id] for example in split.examples]
+    """Each process makes its share of what is missing, in a file of its own; the first one puts the files together."""
+    path, own = folder / f"{method}.jsonl", folder / f".{method}.jsonl.partial-{workers.rank}"
+    whole = _read_whole_lines(path)
+    if not all(example.id in whole for example in split.examples):
+        done = _done(folder, method)
+        share = workers.share([example for example in split.examples if example.id not in done])
+        workers.wait()
+        with ahead(own) as file, Progress(method, len(share), "documents", quiet=not workers.is_first) as progress:
+            for example in share:
+                file.write(prediction_line(predict(example, method, explained, known, budgets)))
+                file.flush()
+                progress.advance()
+        workers.wait()
+        if workers.is_first:
+            done = _done(folder, method)
+            write_text(path, "".join(prediction_line(done[example.id]) for example in split.examples))
+            for partial in folder.glob(f".{method}.jsonl.partial*"):
+                partial.unlink()
+        workers.wait()
+        whole = _read_whole_lines(path)
+    return [whole[example.id] for example in split.examples]
+
+
+def _done(folder: Path, method: str) -> dict[str, Prediction]:
+    """What any process, of this run or of one that was cut off, has predicted."""
+    found = _read_whole_lines(folder / f"{method}.jsonl")
+    for partial in sorted(folder.glob(f".{method}.jsonl.partial*")):
+        found |= _read_whole_lines(partial)
+    return found
+
+
+@contextmanager
+def ahead(path: Path) -> Iterator[IO[str]]:
+    """``path``, open to write after its last whole line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b") as file:
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+    with path.open("a", encoding="utf-8") as file:
+        yield file
 
 
 def _read_whole_lines(path: Path) -> dict[str, Prediction]:
@@ -213,6 +262,7 @@ def manifest_of(config: EvalConfig, split: Split, methods: Sequence[str], explai
             "model": config.model or "bundled model",
             "model_checksum": explained.adapler.checksum,
             "reference_model_checksum": explained.reference.checksum if explained.reference else None,
+            "operating_factor": explained.operating_point,
             "source": split.source,
             "documents": len(split.examples),
             "data_checksum": split.checksum,

@@ -116,11 +116,12 @@ def card(run: Path, figures: Row | None, base_model: str | None) -> str:
         command(settings | {"output_dir": str(run)}),
         "```",
         "",
-        f"- Seed {settings['seed']}, γ = {settings['gamma']:g}, φ = {settings['phi']:g}; "
+        f"- Recipe {settings['recipe']}, teacher {settings['teacher']}, seed {settings['seed']}, "
+        f"γ = {settings['gamma']:g}, φ = {settings['phi']:g}; "
         f"windows of at most {settings['window_pieces']} pieces.",
         f"- Kept: epoch {val['epoch'] + 1} of {settings['epochs']}, by the paper's rule (the fastest epoch whose val "
-        f"accuracy is above the fine-tuned model's best − {settings['tolerance']:g})"
-        + ("." if val["meets_rule"] else "; **no epoch met it**, so the most accurate was kept."),
+        f"{val['metric']} is above the fine-tuned model's best − {settings['tolerance']:g})"
+        + ("." if val["meets_rule"] else "; **no epoch met it**, so the best was kept."),
         f"- Hardware: {machine.get('accelerator') or machine.get('processor')}, {machine.get('threads')} thread(s). "
         f"Time: {', '.join(f'{stage} {value:.0f} min' for stage, value in minutes.items())}.",
         "",
@@ -153,14 +154,20 @@ def card(run: Path, figures: Row | None, base_model: str | None) -> str:
 
 
 def command(settings: Row) -> str:
-    """The ``train`` command line that a manifest's settings stand for; options at their default are left out."""
-    words = ["adapler-explain", "train"]
+    """The ``train`` command line that a manifest's settings stand for; what the recipe gives is left out."""
+    words = ["adapler-explain", "train", "--dataset", settings["dataset"]]
+    given = {"model": settings["model"], "output_dir": settings["output_dir"]}
+    base = TrainConfig.of(settings["dataset"], settings["recipe"], **given)
     for field in fields(TrainConfig):
         value = settings.get(field.name, field.default)
         if field.name == "data_root" and value is None and settings["source"] == "release":
             value = Path(settings["data_folder"]).parent
-        if value != field.default:
-            words += [f"--{field.name.replace('_', '-')}", str(value)]
+        name = field.name.replace("_", "-")
+        shown = field.name in given or (field.name == "recipe" and value != field.default)
+        if shown or (field.name not in ("dataset", "recipe") and value != getattr(base, field.name)):
+            words += (
+                [f"--{name}" if value else f"--no-{name}"] if isinstance(value, bool) else [f"--{name}", str(value)]
+            )
     return shlex.join(words)
 
 

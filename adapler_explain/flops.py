@@ -1,8 +1,12 @@
 """Floating-point operations of an encoder and of its pruned form, counted for one text at a time.
 
-For the shape of BERT-base the constants are those of the authors' counter (Modarressi et al. 2022, section 4.2), which
-also counts element-wise work. For every other shape the matrix products are counted from the configuration, two
-operations for each multiply-add, which is what ``torch.utils.flop_counter`` counts too.
+For BERT and RoBERTa in the shape of BERT-base the constants are those of the authors' counter (Modarressi et al. 2022,
+section 4.2), which also counts element-wise work. For every other encoder the matrix products are counted from the
+configuration, two operations for each multiply-add, which is what ``torch.utils.flop_counter`` counts too.
+
+A layer of ModernBERT that sees a sliding window is counted with the pairs of pieces in each other's reach. Kernels for
+padded batches compute the other pairs too and throw them away; counting those would flatter removal. After removal
+those in reach are at most as many as if the pieces that stay stood side by side, and that is what is counted.
 """
 
 from __future__ import annotations
@@ -10,20 +14,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from adapler_explain import backbones
+from adapler_explain.backbones import Shape
+
 
 def dense(config: Any, pieces: int) -> int:
     """FLOPs of the encoder without removal, and of its classifier, on one text of ``pieces`` pieces."""
     if _is_bert_base(config):
         authors: int = 37872 * pieces**2 + 170216500 * pieces + 1181953 + 1537 * config.num_labels
         return authors
-    count: int = config.num_hidden_layers * _layer(config, pieces) + _head(config)
-    return count
+    shape = backbones.shape(config)
+    layers = sum(_layer(shape, pieces, reach) for reach in shape.reaches)
+    return _embedding(shape, pieces) + layers + _head(config)
 
 
 def pruned(config: Any, pieces: int, kept: Sequence[int]) -> int:
     """FLOPs of the encoder with hard removal on one text.
 
-    The authors' constants count a whole last layer. Other shapes are counted as they run: in the last layer, [CLS]
+    The authors' constants count a whole last layer. Other encoders are counted as they run: in the last layer, [CLS]
     alone is a query.
 
     Args:
@@ -38,40 +46,67 @@ def pruned(config: Any, pieces: int, kept: Sequence[int]) -> int:
     width = config.predictor_width
     predictor: int = 2 * (config.hidden_size * width + width)
     before = [pieces, *kept[:-1]]
-    layers = sum(_layer(config, n) for n in kept[:-1]) + _last_layer(config, kept[-1])
-    return sum(predictor * n for n in before) + layers + _head(config)
+    return sum(predictor * n for n in before) + _as_it_runs(config, pieces, kept)
 
 
 def unpruned(config: Any, pieces: int) -> int:
     """FLOPs of our own pass without removal on one text: in the last layer, [CLS] alone is a query.
 
-    Counted from the configuration for every shape.
+    Counted from the configuration for every encoder.
     """
-    count: int = (config.num_hidden_layers - 1) * _layer(config, pieces) + _last_layer(config, pieces) + _head(config)
-    return count
+    return _as_it_runs(config, pieces, [pieces] * config.num_hidden_layers)
 
 
-def _layer(config: Any, pieces: int) -> int:
-    hidden: int = config.hidden_size
-    intermediate: int = config.intermediate_size
-    linear = 2 * (4 * hidden**2 + 2 * hidden * intermediate)
-    return linear * pieces + 4 * hidden * pieces**2
+def _as_it_runs(config: Any, pieces: int, processed: Sequence[int]) -> int:
+    """FLOPs of our own pass on a text whose layers process ``processed`` pieces, without the predictors'."""
+    shape = backbones.shape(config)
+    *reaches, last = shape.reaches
+    layers = sum(_layer(shape, n, reach) for n, reach in zip(processed[:-1], reaches, strict=True))
+    return _embedding(shape, pieces) + layers + _last_layer(shape, processed[-1], last) + _head(config)
 
 
-def _last_layer(config: Any, pieces: int) -> int:
-    """The layer of which the classifier reads [CLS] alone: all pieces are keys and values, one is a query."""
-    hidden: int = config.hidden_size
-    others = 2 * (2 * hidden**2 + 2 * hidden * config.intermediate_size)
-    count: int = others + (4 * hidden**2 + 4 * hidden) * pieces
-    return count
+def _embedding(shape: Shape, pieces: int) -> int:
+    """The linear map from narrower embeddings to the hidden states."""
+    return 2 * shape.embedding * shape.hidden * pieces if shape.embedding != shape.hidden else 0
+
+
+def _layer(shape: Shape, pieces: int, reach: int | None) -> int:
+    linear = 2 * (4 * shape.hidden**2 + shape.feed_forward)
+    return linear * pieces + 4 * shape.hidden * _pairs(pieces, reach)
+
+
+def _last_layer(shape: Shape, pieces: int, reach: int | None) -> int:
+    """The layer of which the classifier reads [CLS] alone: all pieces are keys and values, one is a query.
+
+    A fused map makes queries of all pieces, and once more all three of [CLS].
+    """
+    hidden = shape.hidden
+    of_cls = 2 * ((4 if shape.fused else 2) * hidden**2 + shape.feed_forward)
+    of_each = 2 * (3 if shape.fused else 2) * hidden**2
+    seen = pieces if reach is None else min(pieces, reach + 1)
+    return of_cls + of_each * pieces + 4 * hidden * seen
+
+
+def _pairs(pieces: int, reach: int | None) -> int:
+    """The ordered pairs, a piece with itself among them, that stand at most ``reach`` apart in a text.
+
+    >>> _pairs(3, None), _pairs(3, 1), _pairs(3, 5)
+    (9, 7, 9)
+    """
+    if reach is None or pieces <= reach + 1:
+        return pieces**2
+    return pieces * (2 * reach + 1) - reach * (reach + 1)
 
 
 def _head(config: Any) -> int:
+    """The dense layer before the classifier (pooler, pre-classifier or head), and the classifier."""
     hidden: int = config.hidden_size
     classes: int = config.num_labels
     return 2 * hidden**2 + 2 * hidden * classes
 
 
 def _is_bert_base(config: Any) -> bool:
+    if backbones.stock_type(config.model_type) not in ("bert", "roberta"):
+        return False
     shape = (config.num_hidden_layers, config.hidden_size, config.intermediate_size, config.num_attention_heads)
     return shape == (12, 768, 3072, 12)

@@ -14,6 +14,7 @@ from torch import Tensor
 from adapler_explain import removal
 
 FLOOR = 1e-7
+TINY = 1e-30
 
 
 def contribution_divergences(
@@ -35,6 +36,8 @@ def contribution_divergences(
     Source: Modarressi et al. 2022, section 3.1; the details are the authors' program's.
     """
     alive = attention_mask.to(contributions.dtype)
+    # A [CLS] without saliency, when all else is gone, still has a distribution: itself.
+    saliency = saliency.clamp(min=TINY)
     divergences = []
     for layer, c in enumerate(contributions):
         target = saliency * alive

@@ -1,207 +1,127 @@
-"""AdapLeR's sequence classifier over transformers' own BERT: one loop over the stock layers, soft or hard removal."""
+"""AdapLeR's classifiers over transformers' own: one class an architecture, and the one that picks among them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
-import torch
-from torch import Tensor
-from transformers import AutoConfig, AutoModelForSequenceClassification, BertForSequenceClassification
-from transformers.utils.generic import ModelOutput
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    BertForSequenceClassification,
+    DistilBertForSequenceClassification,
+    ElectraForSequenceClassification,
+    ModernBertForSequenceClassification,
+    PreTrainedConfig,
+    RobertaForSequenceClassification,
+)
 
-from adapler_explain import backbones, packed_encoder, packed_layer, removal
-from adapler_explain.config import AdaplerBertConfig
-from adapler_explain.contribution import LengthReduction
-from adapler_explain.removal import Packed
+from adapler_explain import backbones
+from adapler_explain.config import (
+    AdaplerBertConfig,
+    AdaplerDistilBertConfig,
+    AdaplerElectraConfig,
+    AdaplerModernBertConfig,
+    AdaplerRobertaConfig,
+)
+from adapler_explain.pruning import Pruned, PrunedOutput
 
-
-@dataclass
-class PrunedOutput(ModelOutput):
-    """What a pruned forward pass returns.
-
-    Attributes:
-        loss: cross entropy, when labels were given.
-        logits: ``[batch, classes]``.
-        alive: a bool tensor ``[batch, length]`` per layer: the pieces that the layer processes.
-        contributions: ``[batch, length]`` per layer: the predictor's distribution c over the pieces alive before the
-            layer's removal; 0 elsewhere.
-        margins: ``[batch, length]`` per layer: removal score over threshold, s / δ, of the same pieces. A piece that
-            is not [CLS] stays when its margin is at least 1.
-    """
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    alive: tuple[Tensor, ...] | None = None
-    contributions: tuple[Tensor, ...] | None = None
-    margins: tuple[Tensor, ...] | None = None
+__all__ = ["AdaplerForSequenceClassification", "PrunedOutput", "stock_class"]
 
 
-@dataclass
-class SoftOutput(ModelOutput):
-    """What a forward pass with soft removal returns; everything is differentiable.
-
-    Attributes:
-        logits: ``[batch, classes]``.
-        contributions: ``[layers, batch, length]``, the distributions c.
-        lengths: ``[layers, batch]``, the real-valued number of pieces alive after each layer's removal, [CLS] included.
-    """
-
-    logits: Tensor | None = None
-    contributions: Tensor | None = None
-    lengths: Tensor | None = None
-
-
-class AdaplerBertForSequenceClassification(BertForSequenceClassification):
-    """A BERT classifier that drops pieces of little contribution, layer by layer.
-
-    Loads any BERT checkpoint of transformers; only the parameters below ``adapler.`` (and, from a bare encoder, the
-    classifier) are then new. In ``eval()`` mode the forward pass removes pieces for good; with ``prune=False``, and by
-    default in ``train()`` mode, it is the stock model's, to the bit.
-
-    Without gradients the layers run on maps made once from their weights (on CPU as much memory again), which are made
-    anew when a weight changes or an optimizer steps; a change through ``weight.data`` alone cannot be seen: call
-    ``train()`` and ``eval()``. Layers with hooks, adapters or dropout run as they stand.
-
-    Attributes:
-        quantized: run the layers' linear maps in int8 (CPU, without gradients); the weights stay as they are.
-
-    Source: Modarressi, Mohebbi, Pilehvar, "AdapLeR", ACL 2022.
-    """
+class AdaplerBertForSequenceClassification(Pruned, BertForSequenceClassification):
+    """A BERT (or MiniLM) classifier that drops pieces, see :class:`Pruned`."""
 
     config_class = AdaplerBertConfig
     config: AdaplerBertConfig
-    quantized: bool = False
 
-    def __init__(self, config: AdaplerBertConfig) -> None:
-        super().__init__(config)
-        self.adapler = LengthReduction(config.num_hidden_layers, config.hidden_size, config.predictor_width)
-        self.post_init()
 
-    @torch.no_grad()
-    def _init_weights(self, module: torch.nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, LengthReduction):
-            module.reset_thresholds()
+class AdaplerRobertaForSequenceClassification(Pruned, RobertaForSequenceClassification):
+    """A RoBERTa classifier that drops pieces, see :class:`Pruned`."""
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        labels: Tensor | None = None,
-        prune: bool | None = None,
-        operating_point: float = 1.0,
-        **stock: Any,
-    ) -> Any:
-        """Class logits of a padded batch, with hard removal or (``prune=False``) without any.
+    config_class = AdaplerRobertaConfig
+    config: AdaplerRobertaConfig
+
+
+class AdaplerDistilBertForSequenceClassification(Pruned, DistilBertForSequenceClassification):
+    """A DistilBERT classifier that drops pieces, see :class:`Pruned`."""
+
+    config_class = AdaplerDistilBertConfig
+    config: AdaplerDistilBertConfig
+
+
+class AdaplerElectraForSequenceClassification(Pruned, ElectraForSequenceClassification):
+    """An ELECTRA classifier that drops pieces, see :class:`Pruned`."""
+
+    config_class = AdaplerElectraConfig
+    config: AdaplerElectraConfig
+
+
+class AdaplerModernBertForSequenceClassification(Pruned, ModernBertForSequenceClassification):
+    """A ModernBERT classifier that drops pieces, see :class:`Pruned`."""
+
+    config_class = AdaplerModernBertConfig
+    config: AdaplerModernBertConfig
+
+
+MODELS: dict[str, Any] = {
+    "bert": AdaplerBertForSequenceClassification,
+    "roberta": AdaplerRobertaForSequenceClassification,
+    "distilbert": AdaplerDistilBertForSequenceClassification,
+    "electra": AdaplerElectraForSequenceClassification,
+    "modernbert": AdaplerModernBertForSequenceClassification,
+}
+for _model in MODELS.values():
+    AutoConfig.register(_model.config_class.model_type, _model.config_class)
+    AutoModelForSequenceClassification.register(_model.config_class, _model)
+
+
+class AdaplerForSequenceClassification:
+    """AdapLeR's classifier of the architecture that a checkpoint has; made by its two class methods alone."""
+
+    def __init__(self) -> None:
+        raise TypeError("use AdaplerForSequenceClassification.from_pretrained(path) or .from_config(config)")
+
+    @classmethod
+    def from_pretrained(cls, path: Any, **options: Any) -> Any:
+        """The model of an AdapLeR checkpoint, or a new AdapLeR model over the weights of a stock one.
 
         Args:
-            input_ids: ``[batch, length]``, each row beginning with [CLS], padded on the right.
-            attention_mask: ``[batch, length]``, 1 for pieces and 0 for padding; None: no padding.
-            token_type_ids: ``[batch, length]`` or None for zeros.
-            labels: ``[batch]``, for a loss.
-            prune: remove pieces? None: in ``eval()`` mode only.
-            operating_point: factor of the thresholds: above 1 keeps fewer pieces.
-            **stock: further arguments of the stock forward pass, for ``prune=False`` alone.
-
-        Returns:
-            :class:`PrunedOutput`, or the stock ``SequenceClassifierOutput`` without pruning.
+            path: folder or hub id: an AdapLeR checkpoint, or a classifier or bare encoder of model type bert, roberta,
+                distilbert, electra or modernbert.
+            **options: for ``from_pretrained`` of transformers.
 
         Raises:
-            ValueError: ``input_ids`` is missing while pruning, a row begins with padding, or ``stock`` is not empty.
+            ValueError: the checkpoint is of another model type, or of a configuration that AdapLeR cannot serve.
         """
-        if not (prune if prune is not None else not self.training):
-            return super().forward(
-                input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, labels=labels, **stock
-            )
-        stock.pop("return_dict", None)
-        if input_ids is None or any(value is not None for value in stock.values()):
-            raise ValueError(
-                f"a pruned forward pass needs input_ids and does not take {sorted(stock)}; give prune=False"
-            )
-        packed = packed_encoder.enter(self, input_ids, attention_mask, token_type_ids)
-        output = self._forward_pruned(packed, operating_point)
-        if labels is not None:
-            assert output.logits is not None
-            output.loss = torch.nn.functional.cross_entropy(output.logits, labels)
-        return output
+        config = options.get("config")
+        found = config.to_dict() if config is not None else PreTrainedConfig.get_config_dict(path, **options)[0]
+        if config is not None:
+            options["config"] = _own(config)
+        return _class_for(found.get("model_type")).from_pretrained(path, **options)
 
-    def decide(self, layer: int, packed: Packed, operating_point: float = 1.0) -> removal.Decision:
-        """Which of ``packed``'s pieces stay for ``layer`` (from 0), with thresholds times ``operating_point``."""
-        reduction = self.adapler
-        logits = reduction.predictors[layer](packed.hidden)
-        eta = reduction.eta[layer] * operating_point
-        return removal.decide(logits, reduction.cls_multiplier(layer), eta, packed)
+    @classmethod
+    def from_config(cls, config: Any) -> Any:
+        """A model with random weights, from AdapLeR's or a stock encoder's configuration.
 
-    def _forward_pruned(self, packed: Packed, operating_point: float) -> PrunedOutput:
-        length = packed.longest
-        layers = backbones.layers(self)
-        alive, contributions, margins = [], [], []
-        for index, layer in enumerate(layers):
-            decision = self.decide(index, packed, operating_point)
-            contributions.append(removal.unpack(decision.contributions, packed, length))
-            margins.append(removal.unpack(decision.margins, packed, length))
-            packed = removal.keep(packed, decision.kept)
-            alive.append(removal.unpack(torch.ones_like(packed.text, dtype=torch.bool), packed, length))
-            last = index == len(layers) - 1
-            packed = replace(packed, hidden=packed_layer.run(layer, packed, last=last, quantized=self.quantized))
-        return PrunedOutput(
-            logits=backbones.classify(self, packed.hidden),
-            alive=tuple(alive),
-            contributions=tuple(contributions),
-            margins=tuple(margins),
-        )
-
-    def train(self, mode: bool = True) -> Self:
-        """As in PyTorch; what inference made from the weights is thrown away, as training is about to change them."""
-        if mode:
-            packed_layer.forget(self)
-        super().train(mode)
-        return self
-
-    def forward_soft(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None, *, sharpness: float
-    ) -> SoftOutput:
-        """The forward pass of training: pieces fade instead of vanishing, and everything is differentiable.
-
-        Args:
-            input_ids: ``[batch, length]``, each row beginning with [CLS].
-            attention_mask: ``[batch, length]``.
-            token_type_ids: ``[batch, length]`` or None for zeros.
-            sharpness: λ, see :func:`adapler_explain.removal.soft_mask`.
-
-        Source: Modarressi et al. 2022, section 3.2.
+        Raises:
+            ValueError: as above.
         """
-        present = attention_mask.to(self.adapler.eta.dtype)
-        is_cls = torch.zeros_like(present)
-        is_cls[:, 0] = 1.0
-        alive = present * (1 - is_cls)
-        mask = (1 - present) * removal.MASKED
-        embed = backbones.embedding_layer(self)
-        hidden = embed(input_ids=input_ids, token_type_ids=_zeros_if_none(token_type_ids, input_ids))
-        contributions, lengths = [], []
-        for index, layer in enumerate(backbones.layers(self)):
-            logits = self.adapler.predictors[index](hidden)
-            contribution = removal.contributions(logits, alive + is_cls)
-            scores = removal.scale_cls(contribution, self.adapler.cls_multiplier(index))
-            count = alive.sum(-1, keepdim=True) + 1
-            faded = alive * removal.soft_mask(scores, removal.threshold(self.adapler.eta[index], count), sharpness)
-            mask = (mask + faded).clamp(min=removal.MASKED)
-            alive = alive * faded.exp()
-            contributions.append(contribution)
-            lengths.append(alive.sum(-1) + 1)
-            hidden = layer(hidden, mask[:, None, None, :])
-        return SoftOutput(
-            logits=backbones.classify(self, hidden[:, 0]),
-            contributions=torch.stack(contributions),
-            lengths=torch.stack(lengths),
-        )
+        return _class_for(config.model_type)(_own(config))
 
 
-def _zeros_if_none(token_type_ids: Tensor | None, input_ids: Tensor) -> Tensor:
-    return torch.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+def stock_class(model: Any) -> Any:
+    """The class of transformers that the AdapLeR model ``model`` prunes."""
+    return next(kind for kind in type(model).__mro__ if not issubclass(kind, Pruned))
 
 
-AutoConfig.register(AdaplerBertConfig.model_type, AdaplerBertConfig)
-AutoModelForSequenceClassification.register(AdaplerBertConfig, AdaplerBertForSequenceClassification)
+def _class_for(model_type: str | None) -> Any:
+    kind = backbones.stock_type(model_type or "")
+    if kind not in MODELS:
+        raise ValueError(backbones.unknown(model_type))
+    return MODELS[kind]
+
+
+def _own(config: Any) -> Any:
+    """``config`` as AdapLeR's, with its defaults where it is a stock one."""
+    own = _class_for(config.model_type).config_class
+    return config if isinstance(config, own) else own.from_dict(config.to_dict() | {"model_type": own.model_type})

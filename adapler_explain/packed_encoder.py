@@ -16,10 +16,10 @@ def enter(model: Any, input_ids: Tensor, attention_mask: Tensor | None, token_ty
     """The pieces of a padded batch with their embeddings.
 
     Args:
-        model: a BERT classifier.
+        model: a classifier, see :mod:`adapler_explain.backbones`.
         input_ids: ``[batch, length]``, each row beginning with [CLS], padded on the right.
         attention_mask: ``[batch, length]``, 1 for pieces and 0 for padding; None: no padding.
-        token_type_ids: ``[batch, length]``; None: zeros.
+        token_type_ids: ``[batch, length]``; None: zeros. Not read where the encoder knows no token types.
 
     Raises:
         ValueError: a row begins with padding.
@@ -42,12 +42,16 @@ def enter(model: Any, input_ids: Tensor, attention_mask: Tensor | None, token_ty
 def dense_logits(
     model: Any, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
 ) -> Tensor:
-    """Class logits ``[batch, classes]`` of any BERT classifier without removal: the stock model's up to rounding.
+    """Class logits ``[batch, classes]`` of any supported classifier without removal: the stock model's up to rounding.
 
     Arguments as in :func:`enter`. Sooner done than by the stock model: padding costs nothing, and the last layer
     computes what the classifier reads.
     """
-    packed = enter(model, input_ids, attention_mask, token_type_ids)
+    return logits_of(model, enter(model, input_ids, attention_mask, token_type_ids))
+
+
+def logits_of(model: Any, packed: Packed) -> Tensor:
+    """Class logits ``[batch, classes]`` from embedded pieces, without removal; differentiable where gradients are on."""
     layers = backbones.layers(model)
     for index, layer in enumerate(layers):
         last = index == len(layers) - 1

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from adapler_explain import backbones
-from adapler_explain.attention import Rows, packed_attention
+from adapler_explain.attention import Rows, by_batch, packed_attention, padded_places
 from adapler_explain.linear import kind_for
 from adapler_explain.removal import Packed
 
@@ -42,23 +42,25 @@ def run(layer: nn.Module, packed: Packed, *, last: bool = False, quantized: bool
         ValueError: ``quantized`` where gradients are on, the layer is not a plain one, or the machine cannot.
     """
     parts = backbones.parts(layer)
-    if torch.is_grad_enabled() or not _is_plain(layer, parts):
-        if quantized:
-            raise ValueError(
-                "int8 inference is for plain layers in eval() mode (no hooks, adapters or dropout) without gradients: "
-                "call it under torch.inference_mode()"
-            )
-        return _stock(layer, packed, last)
-    prepared = _prepared(layer, parts, last, quantized)
-    if packed.hidden.device.type != "cpu":
-        return prepared(packed)
+    compute: Callable[[Packed], Tensor]
+    if parts is not None and not torch.is_grad_enabled() and _is_plain(layer, parts):
+        compute = _prepared(layer, parts, last, quantized)
+    elif quantized:
+        raise ValueError(
+            "int8 inference is for plain layers in eval() mode (no hooks, adapters or dropout; not ModernBERT's) without "
+            "gradients: call it under torch.inference_mode()"
+        )
+    else:
+        compute = partial(through_modules, layer, last=last)
+    if torch.is_grad_enabled() or packed.hidden.device.type != "cpu":
+        return compute(packed)
     if last:
-        return torch.cat([prepared(block) for block in blocks(packed)])
+        return torch.cat([compute(block) for block in blocks(packed)])
     hidden = torch.empty_like(packed.hidden)
     begin = 0
     for block in blocks(packed):
         end = begin + len(block.hidden)
-        hidden[begin:end] = prepared(block)
+        hidden[begin:end] = compute(block)
         begin = end
     return hidden
 
@@ -83,16 +85,34 @@ def blocks(packed: Packed) -> Iterator[Packed]:
         )
 
 
-def _stock(layer: Any, packed: Packed, last: bool) -> Tensor:
-    """The layer through its own modules: for gradients, hooks, adapters, and dropout of hidden states."""
-    parts = backbones.parts(layer)
-    rows = packed.hidden.index_select(0, packed.cls_rows) if last else packed.hidden
-    query, key, value = (
-        project(hidden).unflatten(-1, (parts.heads, -1))
-        for project, hidden in ((parts.query, rows), (parts.key, packed.hidden), (parts.value, packed.hidden))
-    )
-    context = packed_attention(query, key, value, *_queries_and_keys(packed, last)).flatten(1)
-    return backbones.finish(layer, context, rows)
+def through_modules(layer: Any, packed: Packed, *, last: bool, bias: Tensor | None = None) -> Tensor:
+    """The layer through its own modules: for gradients, hooks, adapters and dropout. Arguments as in :func:`run`.
+
+    ``bias`` ``[total]`` is added to the attention scores of a piece as a key: soft removal.
+    """
+    rows, positions = packed.hidden, packed.position
+    if last:
+        rows, positions = rows.index_select(0, packed.cls_rows), positions.new_zeros(len(packed.lengths))
+    query, key, value = backbones.project(layer, rows, packed.hidden, positions, packed.position)
+    queries, keys = _queries_and_keys(packed, last)
+    reach = backbones.reach(layer)
+    if torch.is_grad_enabled() or reach is not None:
+        allowed = None if reach is None else _near(packed, last, reach)
+        dropout = backbones.attention_dropout(layer) if layer.training else 0.0
+        context = by_batch(query, key, value, queries, keys, bias=bias, allowed=allowed, dropout=dropout)
+    else:
+        context = packed_attention(query, key, value, queries, keys)
+    return backbones.finish(layer, context.flatten(1), rows)
+
+
+def _near(packed: Packed, last: bool, reach: int) -> Tensor:
+    """``[batch, queries, keys]`` of the padded texts: whether two pieces stood at most ``reach`` apart in their text."""
+    places = padded_places(packed.lengths, width := int(packed.lengths.max()))
+    columns = packed.position.new_zeros(len(packed.lengths) * width).index_copy(0, places, packed.position)
+    keys = columns.unflatten(0, (-1, width))
+    queries = keys[:, :1] if last else keys
+    near: Tensor = (queries[:, :, None] - keys[:, None]).abs() <= reach
+    return near
 
 
 def _queries_and_keys(packed: Packed, last: bool) -> tuple[Rows, Rows]:

@@ -35,6 +35,7 @@ class Explained:
         seed: of methods that draw.
         batch_size: windows in one pass of attention and gradients.
         data: what is explained, for the prediction files: data set, split and source.
+        operating_point: factor of the thresholds wherever pieces are removed.
     """
 
     adapler: Classifier
@@ -44,6 +45,7 @@ class Explained:
     seed: int = 0
     batch_size: int = 16
     data: str = ""
+    operating_point: float = 1.0
 
     def explained_by(self, method: str) -> tuple[Classifier, str]:
         """The classifier that ``method`` explains and its role: ``pruned``, ``unpruned`` or ``reference``."""
@@ -58,20 +60,24 @@ class Explained:
 class Probabilities:
     """Class probabilities of documents, each computed once: the mean over a document's windows."""
 
-    _known: dict[tuple[int, bool, str], NDArray[np.float64]] = field(default_factory=dict)
+    _known: dict[tuple[int, float | None, str], NDArray[np.float64]] = field(default_factory=dict)
 
-    def of(self, classifier: Classifier, prunes: bool, example: Example) -> NDArray[np.float64]:
+    def of(
+        self, classifier: Classifier, prunes: bool, example: Example, operating_point: float = 1.0
+    ) -> NDArray[np.float64]:
         """Probabilities ``[classes]`` that ``classifier``, with removal or without, gives ``example``."""
-        key = (id(classifier), prunes, example.id)
+        key = (id(classifier), operating_point if prunes else None, example.id)
         if key not in self._known:
-            windows = classifier.windows(example.words, example.query)
-            self._known[key] = mean_probabilities(classifier, windows, prunes)
+            windows = classifier.windows_of(example)
+            self._known[key] = mean_probabilities(classifier, windows, prunes, operating_point)
         return self._known[key]
 
 
-def mean_probabilities(classifier: Classifier, windows: Sequence[Window], prunes: bool) -> NDArray[np.float64]:
+def mean_probabilities(
+    classifier: Classifier, windows: Sequence[Window], prunes: bool, operating_point: float = 1.0
+) -> NDArray[np.float64]:
     """A document's class probabilities ``[classes]``: the mean over its windows."""
-    logits = classifier.logits(windows, prunes)
+    logits = classifier.logits(windows, prunes, operating_point=operating_point)
     probabilities: NDArray[np.float64] = logits.double().softmax(-1).mean(0).cpu().numpy()
     if not np.isfinite(probabilities).all():
         raise MissingError("the model gives no finite probabilities; its weights are damaged, give another checkpoint")
@@ -95,14 +101,15 @@ def predict(
     """
     explainer = EXPLAINERS[method]
     classifier, role = explained.explained_by(method)
-    probabilities = known.of(classifier, explainer.prunes, example)
+    point = explained.operating_point
+    probabilities = known.of(classifier, explainer.prunes, example, point)
     label = classifier.labels[int(probabilities.argmax())]
     wanted = example.label if explained.target == "gold" else label
     started = time.perf_counter()
-    windows = classifier.windows(example.words, example.query)
+    windows = classifier.windows_of(example)
     seed = int(np.random.default_rng([explained.seed, *example.id.encode()]).integers(2**32))
     pieces = explainer.explain(
-        Request(classifier, windows, classifier.labels.index(wanted), seed, explained.batch_size)
+        Request(classifier, windows, classifier.labels.index(wanted), seed, explained.batch_size, point)
     )
     if explainer.relative:
         pieces = [values * len(window) for values, window in zip(pieces, windows, strict=True)]
@@ -110,6 +117,7 @@ def predict(
     seconds = time.perf_counter() - started
     extra: dict[str, Any] = {"explains": role, "target": wanted, "seconds": round(seconds, 6)}
     extra |= {"model": classifier.checksum, "data": explained.data}
+    extra |= {"operating_point": point} if explainer.prunes and point != 1 else {}
     if method == "adapler":
         layers = classifier.model.config.num_hidden_layers
         mask = alive_in(scores, layers - 1 if explained.layer is None else explained.layer)

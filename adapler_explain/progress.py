@@ -28,9 +28,10 @@ class Progress:
         total: units of work; None where nobody knows.
         unit: their name, plural.
         done: units that an earlier run has done.
+        quiet: show nothing.
     """
 
-    def __init__(self, title: str, total: int | None, unit: str, done: int = 0) -> None:
+    def __init__(self, title: str, total: int | None, unit: str, done: int = 0, *, quiet: bool = False) -> None:
         self.title, self.total, self.unit = title, total, unit
         self.done = done
         self._fresh = 0
@@ -44,8 +45,9 @@ class Progress:
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=quiet or not self._console.is_terminal,
         )
+        self._quiet = quiet
         self._task = self._bar.add_task(title, total=total, completed=done, rate="")
 
     def __enter__(self) -> Progress:
@@ -65,7 +67,7 @@ class Progress:
         rate = self._fresh / max(now - self._started, 1e-9)
         text = f"{rate:.1f} {self.unit}/s"
         self._bar.update(self._task, advance=units, rate=text)
-        if self._bar.disable and now - self._spoke >= 60:
+        if self._bar.disable and not self._quiet and now - self._spoke >= 60:
             self._spoke = now
             left = "" if self.total is None else f", {(self.total - self.done) / rate:.0f} s left"
             count = f"{self.done}" if self.total is None else f"{self.done}/{self.total}"

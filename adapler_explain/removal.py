@@ -107,12 +107,18 @@ def text_sums(values: Tensor, packed: Packed) -> Tensor:
     return values.new_zeros(len(packed.lengths)).index_add(0, packed.text, values)
 
 
-def packed_contributions(logits: Tensor, packed: Packed) -> Tensor:
-    """Contributions c ``[total]``: the softmax of predictor ``logits`` ``[total]`` over each text's living pieces."""
+def packed_contributions(logits: Tensor, packed: Packed, alive: Tensor | None = None) -> Tensor:
+    """Contributions c ``[total]``: the softmax of predictor ``logits`` ``[total]`` over each text's living pieces.
+
+    Soft removal gives alive weights ``[total]`` in (0, 1], [CLS]'s 1, that the softmax is multiplied by before it is
+    renormalised.
+    """
     precise = _precise(logits)
     highest = precise.new_full((len(packed.lengths),), -torch.inf)
     highest = highest.scatter_reduce(0, packed.text, precise.detach(), reduce="amax")
     weights = (precise - highest[packed.text]).exp()
+    if alive is not None:
+        weights = weights * alive
     return _rounded(weights / text_sums(weights, packed)[packed.text], logits)
 
 

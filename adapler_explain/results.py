@@ -61,6 +61,7 @@ def figures_of(
         else "the same weights with removal switched off",
         "target": manifest["target"],
         "layer": manifest["layer"],
+        "operating_point": manifest["operating_factor"],
         "prevalence": float(np.mean([example.gold_mask.mean() for example in examples])),
         "classification": classification,
         "efficiency": score.efficiency(own),
@@ -73,13 +74,14 @@ def figures_of(
 
 def _facts(split: Split, manifest: Mapping[str, Any]) -> dict[str, object]:
     """What fixes the figures of a run beside the metric itself."""
+    point = manifest["operating_factor"]
     return {
         "data": f"{split.info.name}/{split.name}/{split.source}@{split.checksum}",
         "n": len(split.examples),
         "own": "adapler's words of each document",
         "words": "largest of a word's pieces",
         "class": manifest["target"],
-        "adapler": manifest["model_checksum"],
+        "adapler": manifest["model_checksum"] + (f"×{point:.6g}" if point != 1 else ""),
         "explained": manifest["reference_model_checksum"] or "adapler without removal",
         "interval": f"95% percentile bootstrap over documents, {bootstrap.RESAMPLES}",
         "test": f"approximate randomisation, {significance.PERMUTATIONS}, Holm over methods",

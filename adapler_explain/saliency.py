@@ -1,51 +1,101 @@
-"""Gradient×input saliency of the pieces of a text: what teaches the contribution predictors, and an explainer."""
+"""What the pieces of a text contribute to a class's logit, by gradients with respect to their embeddings."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adapler_explain import backbones
+from adapler_explain import packed_encoder
+from adapler_explain.propagation import Propagation
+from adapler_explain.removal import Packed
 
 
-def embedding_gradients(
-    model: nn.Module, inputs: dict[str, Tensor], target: Tensor, **options: Any
-) -> tuple[Tensor, Tensor]:
+def embedding_gradients(model: nn.Module, inputs: dict[str, Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
     """The embeddings h⁰ of a batch and the gradients of each text's target logit with respect to them.
 
     Args:
-        model: a BERT classifier in ``eval()`` mode.
+        model: a classifier in ``eval()`` mode; nothing is removed.
         inputs: ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``, each ``[batch, length]``.
         target: ``[batch]``, the class whose logit is differentiated.
-        **options: further arguments of the forward pass.
 
     Returns:
-        Two tensors ``[batch, length, hidden]``: embeddings (the embedding layer's output), gradients.
+        Two tensors ``[batch, length, hidden]``, 0 on padding: embeddings (the embedding layer's output), gradients.
     """
-    kept: list[Tensor] = []
-
-    def keep(_module: nn.Module, _arguments: tuple[Any, ...], output: Tensor) -> Tensor:
-        kept.append(output.detach().requires_grad_())
-        return kept[0]
-
-    handle = backbones.embedding_layer(model).register_forward_hook(keep)
-    try:
-        with torch.enable_grad():
-            logits = model(**inputs, **options).logits
-            chosen = logits.gather(-1, target[:, None]).sum()
-            (gradient,) = torch.autograd.grad(chosen, kept[0])
-    finally:
-        handle.remove()
-    return kept[0].detach(), gradient
+    packed = entered(model, inputs)
+    return spread(packed.hidden, packed), spread(target_gradients(model, packed, target), packed)
 
 
-def input_x_gradient(model: nn.Module, inputs: dict[str, Tensor], target: Tensor, **options: Any) -> Tensor:
+def input_x_gradient(model: nn.Module, inputs: dict[str, Tensor], target: Tensor) -> Tensor:
     """Saliency S ``[batch, length]``: ‖∂y/∂h⁰ ⊙ h⁰‖₂ of each piece, 0 on padding; arguments as above.
 
     Source: Modarressi et al. 2022, section 3.1.
     """
-    embeddings, gradients = embedding_gradients(model, inputs, target, **options)
+    embeddings, gradients = embedding_gradients(model, inputs, target)
     norms: Tensor = (embeddings * gradients).norm(dim=-1)
-    return norms * inputs["attention_mask"]
+    return norms
+
+
+def integrated_gradients(
+    model: nn.Module, inputs: dict[str, Tensor], target: Tensor, baseline: Tensor, steps: int
+) -> Tensor:
+    """Signed attributions ``[batch, length]``, sums over the embedding; 0 on padding; arguments as above and these.
+
+    They sum to the difference of the target's logit between text and baseline, to the error of the quadrature.
+
+    Args:
+        model, inputs, target: as above.
+        baseline: ``[batch, length]``, the pieces that the path begins at, see :func:`blanked`.
+        steps: nodes of the Gauss-Legendre rule, a gradient each.
+
+    Source: Sundararajan et al., "Axiomatic Attribution for Deep Networks", ICML 2017.
+    """
+    packed = entered(model, inputs)
+    start = entered(model, inputs | {"input_ids": baseline}).hidden
+    way = packed.hidden - start
+    total = torch.zeros_like(way)
+    for node, weight in zip(*np.polynomial.legendre.leggauss(steps), strict=True):
+        between = replace(packed, hidden=start + way * float(node + 1) / 2)
+        total += target_gradients(model, between, target) * float(weight / 2)
+    return spread((way * total).sum(-1), packed)
+
+
+def relevance(model: nn.Module, inputs: dict[str, Tensor], target: Tensor) -> Tensor:
+    """Signed relevances ``[batch, length]``, sums over the embedding; 0 on padding; arguments as above.
+
+    They sum to the target's logit, less what the biases of the layers contribute. Source: :mod:`propagation`.
+    """
+    packed = entered(model, inputs)
+    with Propagation():
+        gradients = target_gradients(model, packed, target)
+    return spread((packed.hidden * gradients).sum(-1), packed)
+
+
+def blanked(input_ids: Tensor, tokenizer: Any) -> Tensor:
+    """``input_ids`` with [PAD] in the place of all pieces but [CLS] and [SEP]."""
+    special = (input_ids == tokenizer.cls_token_id) | (input_ids == tokenizer.sep_token_id)
+    return torch.where(special, input_ids, tokenizer.pad_token_id)
+
+
+def entered(model: nn.Module, inputs: dict[str, Tensor]) -> Packed:
+    """The packed embeddings of a batch, without gradient; ``longest`` is the width of the padded batch."""
+    with torch.no_grad():
+        return packed_encoder.enter(model, inputs["input_ids"], inputs["attention_mask"], inputs.get("token_type_ids"))
+
+
+def target_gradients(model: nn.Module, packed: Packed, target: Tensor) -> Tensor:
+    """Gradients ``[total, hidden]`` of each text's target logit, class ``target`` ``[batch]``, by ``packed.hidden``."""
+    with torch.enable_grad():
+        hidden = packed.hidden.detach().requires_grad_()
+        logits = packed_encoder.logits_of(model, replace(packed, hidden=hidden))
+        (gradients,) = torch.autograd.grad(logits.gather(-1, target[:, None]).sum(), hidden)
+    return gradients
+
+
+def spread(values: Tensor, packed: Packed) -> Tensor:
+    """``values`` ``[total, ...]`` of packed pieces at their places in the padded batch ``[batch, length, ...]``."""
+    padded = values.new_zeros((len(packed.lengths), packed.longest, *values.shape[1:]))
+    return padded.index_put((packed.text, packed.position), values)

@@ -10,20 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div
 from transformers import AutoModelForSequenceClassification
 
-from adapler_explain import losses
-from adapler_explain.classifier import Classifier
-from adapler_explain.modeling import AdaplerBertForSequenceClassification
-from adapler_explain.progress import Progress
-from adapler_explain.saliency import input_x_gradient
-from adapler_explain.training import Batch, Run, TrainConfig
+from adapler_explain import losses, packed_encoder
+from adapler_explain.lessons import Lesson, read_lessons, write_lessons
+from adapler_explain.loop import Course, Part, Terms, follow
+from adapler_explain.modeling import AdaplerForSequenceClassification
+from adapler_explain.run import Run
+from adapler_explain.soft_pass import soft_pass
 from eraser_eval.files import write_json
-
-LOG_EVERY = 50
 
 
 def fine_tune(run: Run, target: Path) -> None:
@@ -31,48 +28,43 @@ def fine_tune(run: Run, target: Path) -> None:
     config = run.config
     model = run.model(AutoModelForSequenceClassification)
     weights = list(model.parameters())
-    optimiser, schedule = optimiser_of(run, decay_groups(weights, config.fine_tune_lr, config), config.fine_tune_epochs)
-    scores: list[float] = []
-    for epoch in range(config.fine_tune_epochs):
-        model.train()
-        for batch in run.batches(model, epoch, f"fine-tuning, epoch {epoch + 1} of {config.fine_tune_epochs}"):
-            loss = cross_entropy(model(**batch.inputs).logits, batch.labels, run.class_weights)
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(weights, 1.0)
-            optimiser.step()
-            schedule.step()
-            if batch.number % LOG_EVERY == 0:
-                run.log(stage="fine-tune", epoch=epoch, step=batch.number, loss=loss.item())
-        scores.append(run.validate(model, prune=False)["accuracy"])
-        run.log(stage="fine-tune", epoch=epoch, val_accuracy=scores[-1])
-        run.save(model, target / f"epoch-{epoch}")
-        for worse in ranked(scores)[config.saliency_epochs :]:
-            shutil.rmtree(target / f"epoch-{worse}", ignore_errors=True)
-    for file in (target / f"epoch-{ranked(scores)[0]}").iterdir():
-        shutil.copy2(file, target / file.name)
-    write_json(target / "val.json", {"accuracy": scores, "best_epoch": ranked(scores)[0]})
+
+    def learn(part: Part) -> Terms:
+        with run.autocast():
+            logits = packed_encoder.logits_of(model, packed_encoder.enter(model, **part.inputs))
+        loss = task_loss(run, part, logits)
+        loss.backward()
+        return {"task": loss.item()}
+
+    def close(epoch: int) -> dict[str, Any]:
+        row = run.validate(model, prune=False)
+        course.state["rows"] = [*course.state.get("rows", [])[:epoch], row]
+        scores = [known["score"] for known in course.state["rows"]]
+        if run.world.is_first:
+            save_whole(run, model, target / f"epoch-{epoch}")
+            for worse in ranked(scores)[config.saliency_epochs :]:
+                shutil.rmtree(target / f"epoch-{worse}", ignore_errors=True)
+        return row
+
+    optimiser = torch.optim.AdamW(decay_groups(weights, config.fine_tune_lr, config.weight_decay), fused=True)
+    course = Course("fine-tuning", config.fine_tune_epochs, model, optimiser, [weights], learn, close)
+    follow(run, course, target)
+    if run.world.is_first:
+        rows = course.state["rows"]
+        best = ranked([row["score"] for row in rows])[0]
+        for file in (target / f"epoch-{best}").iterdir():
+            shutil.copy2(file, target / file.name)
+        values = {key: [row[key] for row in rows] for key in ("score", "accuracy")}
+        write_json(target / "val.json", values | {"metric": run.val_split.info.metric, "best_epoch": best})
 
 
 def extract_saliency(run: Run, target: Path) -> None:
-    """Stage 2: gradient×input of the gold class, averaged over the best fine-tuned epochs."""
+    """Stage 2: the teacher's saliency, averaged over the best fine-tuned epochs, and those models' mean logits."""
     config = run.config
-    used = {item.key: item for epoch in range(config.epochs) for item in run.drawn(epoch)}
-    items = sorted(used.values(), key=lambda item: len(item.window))
-    totals = {item.key: torch.zeros(len(item.window)) for item in items}
+    used = {item.id: item for epoch in range(config.epochs) for item in run.drawn(epoch)}
+    items = sorted(used.values(), key=lambda item: (len(item.window), item.id))
     folders = sorted((run.folder / "fine-tuned").glob("epoch-*"))
-    with Progress("saliency", len(items) * len(folders), "windows") as progress:
-        for folder in folders:
-            classifier = Classifier.load(folder, config.device, config.window_pieces)
-            for start in range(0, len(items), config.batch_size):
-                batch = items[start : start + config.batch_size]
-                inputs = classifier.batch([item.window for item in batch])
-                gold = torch.tensor([item.label for item in batch], device=classifier.device)
-                values = input_x_gradient(classifier.model, inputs, gold, **classifier.dense_options()).cpu()
-                for item, row in zip(batch, values, strict=True):
-                    totals[item.key] += row[: len(item.window)] / len(folders)
-                progress.advance(len(batch))
-    save_file(totals, target)
+    write_lessons(run, items, folders, target)
 
 
 @contextmanager
@@ -91,105 +83,115 @@ def denormals_flushed() -> Iterator[None]:
 
 @denormals_flushed()
 def train_adapler(run: Run, target: Path) -> None:
-    """Stage 3: soft removal; keeps the fastest epoch that is accurate enough."""
+    """Stage 3: soft removal; keeps the fastest epoch that is good enough."""
     config = run.config
-    saliency = load_file(run.folder / "saliency.safetensors")
+    lessons = read_lessons(run.folder / "saliency")
     fine_tuned = json.loads((run.folder / "fine-tuned" / "val.json").read_text(encoding="utf-8"))
-    floor = max(fine_tuned["accuracy"]) - config.tolerance
-    model = run.model(AdaplerBertForSequenceClassification, config.start)
+    reference = max(fine_tuned["score"])
+    model = run.model(AdaplerForSequenceClassification, config.start)
     reduction = model.adapler
+    reduction.reset_thresholds(config.eta)
+    model.config.reference_score, model.config.reference_metric = reference, run.val_split.info.metric
     thresholds = [reduction.eta, reduction.theta]
     predictors = list(reduction.predictors.parameters())
     encoder = [parameter for name, parameter in model.named_parameters() if not name.startswith("adapler.")]
+
+    def learn(part: Part) -> Terms:
+        first = part.epoch == 0 and part.step == 0
+        sharpness = config.first_sharpness if first else config.sharpness * config.sharpness_growth**part.epoch
+        task, contribution, length, kept = adapler_losses(run, model, part, lessons, sharpness)
+        add_gradients(encoder + predictors, reduction, task + config.gamma * contribution, task + config.phi * length)
+        terms = {"task": task.item(), "contribution": contribution.item(), "length": length.item()}
+        return terms | {"kept": kept.tolist(), "eta": (reduction.eta.detach() * part.share).tolist()}
+
+    def settle() -> None:
+        with torch.no_grad():
+            reduction.eta.clamp_(0.01, 1.0)
+            # Removal reads max(0.001, theta): below that theta would have no gradient and never come back.
+            reduction.theta.clamp_(min=1e-3)
+
+    def close(epoch: int) -> dict[str, Any]:
+        result = run.validate(model, prune=True) | {"epoch": epoch, "metric": fine_tuned["metric"]}
+        result |= {"reference": reference, "eta": reduction.eta.tolist(), "theta": reduction.theta.tolist()}
+        result["meets_rule"] = result["score"] > reference - config.tolerance + 1e-9
+        best = course.state.get("best")
+        if best is None or epoch <= best["epoch"] or better(result, best):
+            course.state["best"] = result
+            if run.world.is_first:
+                save_whole(run, model, target / "best")
+                write_json(target / "best" / "val.json", result)
+        return result
+
     groups = [
-        *decay_groups(encoder, config.lr, config),
-        *decay_groups(predictors, config.predictor_lr, config),
+        *decay_groups(encoder, config.lr, config.weight_decay),
+        *decay_groups(predictors, config.predictor_lr, config.weight_decay),
         {"params": thresholds, "lr": config.threshold_lr, "weight_decay": 0.0},
     ]
-    optimiser, schedule = optimiser_of(run, groups, config.epochs)
-    best: dict[str, Any] | None = None
-    for epoch in range(config.epochs):
-        model.train()
-        for batch in run.batches(model, epoch, f"AdapLeR training, epoch {epoch + 1} of {config.epochs}"):
-            first = epoch == 0 and batch.number == 0
-            sharpness = 1000.0 if first else config.sharpness * config.sharpness_growth**epoch
-            task, contribution, length = adapler_losses(model, batch, saliency, run.class_weights, sharpness)
-            set_gradients(
-                encoder + predictors, reduction, task + config.gamma * contribution, task + config.phi * length
-            )
-            for group in (encoder, predictors, thresholds):
-                torch.nn.utils.clip_grad_norm_(group, 1.0)
-            optimiser.step()
-            schedule.step()
-            with torch.no_grad():
-                reduction.eta.clamp_(0.01, 1.0)
-                # Removal reads max(0.001, theta): below that theta would have no gradient and never come back.
-                reduction.theta.clamp_(min=1e-3)
-            if batch.number % LOG_EVERY == 0:
-                terms = {"task": task.item(), "contribution": contribution.item(), "length": length.item()}
-                run.log(stage="adapler", epoch=epoch, step=batch.number, **terms, **thresholds_of(reduction))
-        result = run.validate(model, prune=True) | {"epoch": epoch} | thresholds_of(reduction)
-        result["meets_rule"] = result["accuracy"] > floor + 1e-9
-        run.log(stage="adapler", floor=floor, **result)
-        if best is None or better(result, best):
-            best = result
-            shutil.rmtree(target, ignore_errors=True)
-            run.save(model, target)
-            write_json(target / "val.json", result)
+    optimiser = torch.optim.AdamW(groups, fused=True)
+    together = [encoder, predictors, thresholds]
+    course = Course("AdapLeR training", config.epochs, model, optimiser, together, learn, close, settle)
+    follow(run, course, target)
+    if run.world.is_first:
+        for file in (target / "best").iterdir():
+            file.rename(target / file.name)
+        (target / "best").rmdir()
+
+
+def task_loss(run: Run, part: Part, logits: Tensor) -> Tensor:
+    """The part's share of the step's class-weighted cross entropy, a scalar."""
+    weighted = cross_entropy(logits.float(), part.labels, run.class_weights, reduction="sum")
+    return weighted / part.weight
 
 
 def adapler_losses(
-    model: Any, batch: Batch, saliency: dict[str, Tensor], class_weights: Tensor, sharpness: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The task, contribution and length losses of one batch; scalars.
-
-    Args:
-        model: in ``train()`` mode.
-        batch: windows with their gold classes.
-        saliency: window key to the saliency of its pieces.
-        class_weights: ``[classes]``.
-        sharpness: λ.
-    """
-    output = model.forward_soft(**batch.inputs, sharpness=sharpness)
-    task = cross_entropy(output.logits, batch.labels, class_weights)
-    taught = torch.zeros_like(output.contributions[0])
-    for row, item in zip(taught, batch.items, strict=True):
-        row[: len(item.window)] = saliency[item.key]
+    run: Run, model: Any, part: Part, lessons: dict[str, Lesson], sharpness: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The part's shares of the task, contribution and length losses, scalars, and of the kept share, ``[layers]``."""
+    with run.autocast():
+        output = soft_pass(model, packed_encoder.enter(model, **part.inputs), sharpness)
+    assert output.logits is not None and output.contributions is not None and output.lengths is not None
+    known = [lessons[item.id] for item in part.items]
+    task = task_loss(run, part, output.logits)
+    if run.config.distill:
+        taught = torch.stack([lesson.logits for lesson in known]).to(output.logits.device).softmax(-1)
+        divergence = kl_div(output.logits.float().log_softmax(-1), taught, reduction="batchmean") * part.share
+        task = (1 - run.config.distill) * task + run.config.distill * divergence
+    mask = part.inputs["attention_mask"]
+    saliency = mask.new_zeros(mask.shape, dtype=torch.float32)
+    for row, lesson in zip(saliency, known, strict=True):
+        row[: len(lesson.saliency)] = lesson.saliency
     eta, theta = model.adapler.eta.detach(), model.adapler.theta.detach()
-    divergences = losses.contribution_divergences(
-        output.contributions, taught, batch.inputs["attention_mask"], eta, theta, sharpness
-    )
-    return task, losses.contribution_loss(divergences), losses.length_loss(output.lengths)
+    divergences = losses.contribution_divergences(output.contributions, saliency, mask, eta, theta, sharpness)
+    contribution = losses.contribution_loss(divergences) * part.share
+    kept = (output.lengths.detach() / mask.sum(-1)).mean(-1)
+    return task, contribution, losses.length_loss(output.lengths) * part.share, kept * part.share
 
 
-def set_gradients(weights: list[Tensor], reduction: Any, weight_loss: Tensor, threshold_loss: Tensor) -> None:
-    """Set ``.grad``: of ``weights`` from one loss, of η and θ from the other; θ takes its gradient divided by θ."""
+def add_gradients(weights: list[Tensor], reduction: Any, weight_loss: Tensor, threshold_loss: Tensor) -> None:
+    """Add to ``.grad``: of ``weights`` from one loss, of η and θ from the other; θ takes its gradient divided by θ."""
     thresholds = [reduction.eta, reduction.theta]
     eta_gradient, theta_gradient = torch.autograd.grad(threshold_loss, thresholds, retain_graph=True)
-    for parameter, gradient in zip(weights, torch.autograd.grad(weight_loss, weights), strict=True):
-        parameter.grad = gradient
-    reduction.eta.grad = eta_gradient
-    reduction.theta.grad = theta_gradient / reduction.theta.detach().clamp(min=1e-3)
+    theta_gradient = theta_gradient / reduction.theta.detach().clamp(min=1e-3)
+    gradients = [*torch.autograd.grad(weight_loss, weights), eta_gradient, theta_gradient]
+    for parameter, gradient in zip([*weights, *thresholds], gradients, strict=True):
+        parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
 
-def optimiser_of(run: Run, groups: list[dict[str, Any]], epochs: int) -> tuple[Any, Any]:
-    """AdamW over ``groups`` and its schedule: linear warm-up, then linear decay to zero."""
-    steps = sum(-(-len(run.drawn(epoch)) // run.config.batch_size) for epoch in range(epochs))
-    warmup = max(1, round(run.config.warmup * steps))
-
-    def factor(step: int) -> float:
-        return min((step + 1) / warmup, (steps - step) / max(1, steps - warmup))
-
-    optimiser = torch.optim.AdamW(groups)
-    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
-
-
-def decay_groups(parameters: list[Tensor], lr: float, config: TrainConfig) -> list[dict[str, Any]]:
+def decay_groups(parameters: list[Tensor], lr: float, weight_decay: float) -> list[dict[str, Any]]:
     """Two optimiser groups: matrices, which decay, and vectors (biases, LayerNorm), which do not."""
     return [
-        {"params": [p for p in parameters if p.dim() > 1], "lr": lr, "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.dim() > 1], "lr": lr, "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "lr": lr, "weight_decay": 0.0},
     ]
+
+
+def save_whole(run: Run, model: Any, folder: Path) -> None:
+    """Save ``model`` as ``folder``, which is replaced whole."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    run.save(model, temporary)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
 
 
 def ranked(scores: Sequence[float]) -> list[int]:
@@ -198,16 +200,8 @@ def ranked(scores: Sequence[float]) -> list[int]:
 
 
 def better(result: dict[str, Any], best: dict[str, Any]) -> bool:
-    """Whether an epoch is kept over another: the faster of those that meet the rule, else the more accurate."""
+    """Whether an epoch is kept over another: the faster of those that meet the rule, else the better."""
     if result["meets_rule"] != best["meets_rule"]:
         return bool(result["meets_rule"])
-    key = "flops_speedup" if result["meets_rule"] else "accuracy"
+    key = "flops_speedup" if result["meets_rule"] else "score"
     return bool(result[key] > best[key])
-
-
-def thresholds_of(reduction: Any) -> dict[str, list[float]]:
-    """``eta`` and ``theta`` with four decimals, for a log."""
-    return {
-        "eta": [round(value, 4) for value in reduction.eta.tolist()],
-        "theta": [round(value, 4) for value in reduction.theta.tolist()],
-    }

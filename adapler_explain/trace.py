@@ -32,7 +32,7 @@ class Trace:
             before the layer's removal; 0 in the layers that the word did not reach.
         needed: ``[layers, windows]``, the contribution that a piece needed to stay: the threshold, in the same unit,
             [CLS]'s factor counted in; 0 for a window that was down to [CLS].
-        window: ``[words]``, the window that holds the word.
+        window: ``[words]``, the window that holds the word, the first where more than one does.
         kept_per_layer: pieces that each layer processes, of all windows, special ones included.
         flops_unpruned, flops_pruned: operations, see :mod:`adapler_explain.flops`.
     """
@@ -52,19 +52,26 @@ class Trace:
         return self.flops_unpruned / self.flops_pruned
 
 
-def trace(classifier: Classifier, words: Sequence[str], query: str = "", operating_point: float = 1.0) -> Trace:
+def trace(
+    classifier: Classifier,
+    words: Sequence[str],
+    query: str = "",
+    operating_point: float | str = 1.0,
+    pair_at: int | None = None,
+) -> Trace:
     """The way of the document ``words`` through ``classifier``, an AdapLeR model.
 
     Args:
         classifier: with removal.
-        words: the document's.
+        words: the document's, or those of a pair of texts.
         query: goes before every window.
-        operating_point: factor of the thresholds: above 1 keeps fewer pieces.
+        operating_point: factor of the thresholds, above 1 keeps fewer pieces; or the name of a stored point.
+        pair_at: the index of the second text's first word; None: there is no second text.
 
     Raises:
-        TextError: the query leaves no room, or the words hold no piece.
+        TextError: the query or the second text leaves no room, or a text holds no piece.
     """
-    windows = classifier.windows(words, query)
+    windows = classifier.windows(words, query, pair_at)
     config = classifier.model.config
     survival: list[FloatArray] = []
     logits = []

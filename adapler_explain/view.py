@@ -84,7 +84,7 @@ def check(model: str | None, runs: str | None, data_root: str | None) -> None:
             kind = json.loads((Path(model) / "config.json").read_text(encoding="utf-8"))["model_type"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise MissingError(f"--model {model}: no model is there (no config.json that can be read)") from None
-        if kind != "adapler_bert":
+        if not str(kind).startswith("adapler_"):
             raise UsageError(f"--model {model}: not an AdapLeR checkpoint; train one with 'adapler-explain train'")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -21,7 +21,7 @@ class Window:
 
     Attributes:
         input_ids: special pieces included.
-        token_type_ids: 0, and 1 for the document's pieces where a query stands before them.
+        token_type_ids: as the tokenizer gives them: BERT's are 0, and 1 for the second of two texts and what ends it.
         words: for each piece the index of its word in the document, -1 for special pieces and the query's.
     """
 
@@ -31,6 +31,64 @@ class Window:
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The pieces of a text and, for each, the index of its word, ascending (-1: of no word)."""
+
+    ids: list[int]
+    words: list[int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, part: slice) -> Pieces:
+        return Pieces(self.ids[part], self.words[part])
+
+    def __add__(self, other: Pieces) -> Pieces:
+        return Pieces(self.ids + other.ids, self.words + other.words)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The special pieces that a tokenizer puts around a text, or around and between two: ``[CLS] … [SEP] … [SEP]``.
+
+    Attributes:
+        parts: in reading order: the number of a text (None for special pieces), the ids of special pieces, and the
+            token types of those or of the text.
+    """
+
+    parts: tuple[tuple[int | None, tuple[int, ...], tuple[int, ...]], ...]
+
+    @classmethod
+    def around(cls, ids: Sequence[int], types: Sequence[int], texts: Sequence[int | None]) -> Frame:
+        """The frame of an encoded example, of whose pieces ``texts`` says from which text they come.
+
+        >>> Frame.around([2, 7, 7, 3], [0, 0, 0, 0], [None, 0, 0, None]).parts
+        ((None, (2,), (0,)), (0, (), (0,)), (None, (3,), (0,)))
+        """
+        parts: list[tuple[int | None, tuple[int, ...], tuple[int, ...]]] = []
+        for text, run in groupby(zip(texts, ids, types, strict=True), key=lambda piece: piece[0]):
+            _, own, kinds = zip(*run, strict=True)
+            parts.append((None, own, kinds) if text is None else (text, (), kinds[:1]))
+        return cls(tuple(parts))
+
+    def __len__(self) -> int:
+        """How many special pieces there are."""
+        return sum(len(ids) for _, ids, _ in self.parts)
+
+    def window(self, *texts: Pieces) -> Window:
+        """The window of ``texts``, one for each of the frame."""
+        input_ids: list[int] = []
+        types: list[int] = []
+        words: list[int] = []
+        for text, ids, kinds in self.parts:
+            pieces = Pieces(list(ids), [-1] * len(ids)) if text is None else texts[text]
+            input_ids += pieces.ids
+            types += kinds if text is None else kinds * len(pieces)
+            words += pieces.words
+        return Window(tuple(input_ids), tuple(types), tuple(words))
 
 
 class TextError(ValueError):

@@ -27,6 +27,12 @@ class MissingError(UserError):
     exit_code = 3
 
 
+class StorageError(UserError):
+    """The disk is full, or what is written is larger than may be."""
+
+    exit_code = 3
+
+
 def printable(text: str) -> str:
     """``text`` on one line and without control characters, which files may smuggle to a terminal; those are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -65,11 +66,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def checksum(paths: Iterable[Path]) -> str:
-    """The SHA-256 over the content of ``paths`` in the given order, as ``sha256:`` and 16 hexadecimal digits."""
+def checksum(paths: Iterable[Path | bytes]) -> str:
+    """The SHA-256 over the content of ``paths`` in the given order, as ``sha256:`` and 16 hexadecimal digits.
+
+    Bytes among them stand for a file with that content.
+    """
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
+        with io.BytesIO(path) if isinstance(path, bytes) else path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     return f"sha256:{digest.hexdigest()[:16]}"

@@ -73,9 +73,11 @@ class Example:
         query: what a model reads in front of the documents, or ``""``.
         annotators: what each of several people marked, where that is known; each a tuple of spans, perhaps empty.
         line: where it stands in its file, from 1.
+        pair: whether its two documents are a pair (premise and hypothesis, say), which a model reads as first and
+            second text.
 
     Raises:
-        ValueError: evidence names an unknown document or ends beyond its last word.
+        ValueError: evidence names an unknown document or ends beyond its last word, or a pair is not of two documents.
     """
 
     id: str
@@ -85,8 +87,11 @@ class Example:
     query: str = ""
     annotators: tuple[tuple[Span, ...], ...] = ()
     line: int | None = field(default=None, compare=False)
+    pair: bool = False
 
     def __post_init__(self) -> None:
+        if self.pair and len(self.documents) != 2:
+            raise ValueError(f"a pair must have two documents, not {len(self.documents)}")
         lengths = {document.docid: len(document) for document in self.documents}
         for span in (*self.evidence_spans, *(span for spans in self.annotators for span in spans)):
             if span.docid not in lengths:
@@ -105,6 +110,11 @@ class Example:
     def words(self) -> tuple[str, ...]:
         """The words of all documents, one after the other: the axis of every mask and score here."""
         return tuple(word for document in self.documents for word in document.words)
+
+    @property
+    def pair_at(self) -> int | None:
+        """The index of the second text's first word among ``words``; None where there is no pair."""
+        return len(self.documents[0]) if self.pair else None
 
     @cached_property
     def gold_mask(self) -> BoolArray:

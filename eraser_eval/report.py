@@ -57,7 +57,7 @@ def notes(figures: Figures) -> list[str]:
         f"Data: {figures['title']}, {figures['source']}, {figures['split']}, "
         f"{documents if documents == total else f'only {documents} of {total}'} documents, each read whole "
         f"({figures['data_checksum']}).",
-        f"Model: {figures['model']} ({figures['model_checksum']}). "
+        f"Model: {figures['model']} ({figures['model_checksum']}){_operating(figures)}. "
         f"Attention and gradients explain {figures['explained']}; the {figures['target']} class.",
         f"Accuracy (macro F1): {accuracies}. {figures['efficiency']['flops_speedup']:.2f}× fewer FLOPs; "
         f"share of the pieces that each layer processes: {kept}.",
@@ -71,6 +71,11 @@ def notes(figures: Figures) -> list[str]:
     if "human" in figures["methods"]:
         lines.append("human: each annotator's words against those that at least half of the others marked.")
     return lines + [f"{metric.title}: {metric.meaning}." for metric in SHOWN.values()]
+
+
+def _operating(figures: Figures) -> str:
+    point = figures.get("operating_point", 1.0)
+    return "" if point == 1 else f", thresholds × {point:.3g}"
 
 
 def verdict(figures: Figures) -> list[str]:

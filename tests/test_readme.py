@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,14 @@ def test_speeds_are_those_of_the_committed_timing(readme: str, name: str) -> Non
     assert bench_report.markdown(timing) == (RESULTS.parent / f"{name}.md").read_text(encoding="utf-8")
     shown = re.search(rf"<!-- bench: docs/results/{name}.json -->\n(.*?)<!-- end -->", readme, re.S)
     assert shown and shown.group(1).strip() == bench_report.overview(timing).strip()
+
+
+def test_task_table_is_that_of_the_committed_runs(readme: str) -> None:
+    rows = json.loads((RESULTS.parent / "tasks.json").read_text(encoding="utf-8"))["rows"]
+    made = runpy.run_path(str(ROOT / "benchmarks" / "tasks.py"))["markdown"](rows)
+    assert made == (RESULTS.parent / "tasks.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- tasks: docs/results/tasks.md -->\n(.*?)<!-- end -->", readme, re.S)
+    assert shown and shown.group(1).strip() == made.strip()
 
 
 def test_the_run_was_of_the_bundled_model_and_the_whole_real_split(figures: dict) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from adapler_explain import backbones
 from adapler_explain.bench import measure, subjects
 from adapler_explain.bench.accuracy import accuracies
 from adapler_explain.bench.rows import Facts, Run
@@ -23,7 +24,6 @@ from adapler_explain.progress import Progress
 from eraser_eval.datasets import Split, load
 from eraser_eval.errors import MissingError, UsageError
 
-MOST_ROUNDS = 120
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -43,7 +43,7 @@ class BenchConfig:
         sizes: batches, see :func:`subjects.size_of`.
         variants: keys of :data:`VARIANTS`; empty: those that are timed by default.
         repeats: timed rounds at least; one round more warms up.
-        seconds: rounds go on until the stock model has run this long, or :data:`MOST_ROUNDS` are done.
+        seconds: rounds go on until the stock model has run this long, or :data:`measure.MOST_ROUNDS` are done.
         dtype: of the weights, for variants that have none of their own.
         device: torch device.
         seed: of weights and inputs.
@@ -168,10 +168,9 @@ def subject(config: BenchConfig) -> Subject:
                 data,
             )
     longest = max(subjects.size_of(size).longest for size in config.sizes)
-    if longest > model.config.max_position_embeddings:
-        raise UsageError(f"--sizes: the model reads {model.config.max_position_embeddings} pieces, not {longest}")
-    vocabulary = model.config.vocab_size
-    random = partial(subjects.random_inputs, vocabulary, seed=config.seed, device=config.device)
+    if longest > backbones.longest(model):
+        raise UsageError(f"--sizes: the model reads {backbones.longest(model)} pieces, not {longest}")
+    random = partial(subjects.random_inputs, model, seed=config.seed)
     return Subject(model, random, "random pieces")
 
 
@@ -227,10 +226,7 @@ def rows_of(
         except UnavailableError as error:
             if run.variant not in (row["variant"] for row in skipped):
                 skipped.append({"variant": run.variant, "reason": str(error)})
-    times: list[list[float]] = [[] for _ in works]
-    while len(times[0]) < config.repeats or (sum(times[0]) < config.seconds and len(times[0]) < MOST_ROUNDS):
-        for taken, (_, work, _) in zip(times, works, strict=True):
-            taken.append(measure.seconds(work, device))
+    times = measure.interleaved([work for _, work, _ in works], device, config.repeats, config.seconds)
     facts = Facts(model, inputs, float(np.median(times[0])), peaks)
     return [
         facts.row(run, dtype_of(run.variant, config), work, logits, taken)

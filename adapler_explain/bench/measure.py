@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,6 +31,7 @@ KINDS = {
 }  # fmt: skip
 OTHER, HOST = "everything else", "python and waiting"
 UNSEEN = {"where": None, "peak_mb": None}
+MOST_ROUNDS = 120
 
 
 def seconds(call: Work, device: torch.device) -> float:
@@ -41,6 +42,22 @@ def seconds(call: Work, device: torch.device) -> float:
         # Kernels run on after the call returns.
         torch.cuda.synchronize(device)
     return time.perf_counter() - started
+
+
+def interleaved(works: Sequence[Work], device: torch.device, rounds: int, least: float) -> list[list[float]]:
+    """Wall clocks in seconds, ``[works][rounds]``: all take turns, so that what slows the machine slows all.
+
+    Args:
+        works: warmed up.
+        device: that they run on.
+        rounds: at least.
+        least: rounds go on until the first of ``works`` ran so many seconds, or :data:`MOST_ROUNDS` are done.
+    """
+    times: list[list[float]] = [[] for _ in works]
+    while len(times[0]) < rounds or (sum(times[0]) < least and len(times[0]) < MOST_ROUNDS):
+        for taken, work in zip(times, works, strict=True):
+            taken.append(seconds(work, device))
+    return times
 
 
 def peak_rate(dtype: str, device: torch.device) -> float:

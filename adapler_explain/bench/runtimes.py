@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from adapler_explain import backbones
 from adapler_explain.bench.subjects import Inputs
 
 Call = Callable[[Inputs], Any]
-NAMES = ("input_ids", "attention_mask", "token_type_ids")
 _exported: dict[nn.Module, Path] = {}
 
 
@@ -32,11 +32,15 @@ class _Logits(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
-        logits: Tensor = self.model(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-        ).logits
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask, **types).logits
         return logits
+
+
+def names_of(model: Any) -> list[str]:
+    """The inputs of ``model``, in the order of its exported form."""
+    return ["input_ids", "attention_mask", *(["token_type_ids"] if backbones.segments(model) else [])]
 
 
 def needs(*packages: str) -> None:
@@ -59,9 +63,10 @@ def exported(model: Any) -> Path:
     if model in _exported:
         return _exported[model]
     folder = tempfile.mkdtemp(prefix="adapler-bench-")
-    batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=model.config.max_position_embeddings)
-    # Three tensors of their own: the exporter takes one object given twice for one input.
-    example = tuple(torch.full((2, 8), value) for value in (1, 1, 0))
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("length", max=backbones.longest(model))
+    names = names_of(model)
+    # Tensors of their own: the exporter takes one object given twice for one input.
+    example = tuple(torch.full((2, 8), value) for value in (1, 1, 0)[: len(names)])
     path = Path(folder) / "model.onnx"
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
@@ -70,9 +75,9 @@ def exported(model: Any) -> Path:
             _Logits(model),
             example,
             str(path),
-            input_names=list(NAMES),
+            input_names=names,
             output_names=["logits"],
-            dynamic_shapes=tuple({0: batch, 1: length} for _ in NAMES),
+            dynamic_shapes=tuple({0: batch, 1: length} for _ in names),
             dynamo=True,
             verbose=False,
         )
@@ -111,7 +116,8 @@ def onnx_runtime(int8: bool) -> Callable[[Any], Call]:
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        return lambda inputs: torch.from_numpy(session.run(None, {name: inputs[name].numpy() for name in NAMES})[0])
+        names = names_of(model)
+        return lambda inputs: torch.from_numpy(session.run(None, {name: inputs[name].numpy() for name in names})[0])
 
     return prepare
 
@@ -129,6 +135,7 @@ def openvino(precision: str) -> Callable[[Any], Call]:
             "PERFORMANCE_HINT": "LATENCY",
         }
         compiled = runtime.Core().compile_model(runtime.convert_model(str(exported(model))), "CPU", settings)
-        return lambda inputs: torch.from_numpy(compiled({name: inputs[name].numpy() for name in NAMES})[0])
+        names = names_of(model)
+        return lambda inputs: torch.from_numpy(compiled({name: inputs[name].numpy() for name in names})[0])
 
     return prepare

@@ -10,18 +10,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import BertForSequenceClassification
+from transformers import AutoConfig
 
-from adapler_explain import flops
+from adapler_explain import backbones, flops
 from adapler_explain.classifier import Classifier
-from adapler_explain.config import AdaplerBertConfig
-from adapler_explain.modeling import AdaplerBertForSequenceClassification
+from adapler_explain.modeling import AdaplerForSequenceClassification, stock_class
 from eraser_eval.errors import UsageError
 
-SHAPES: dict[str, dict[str, Any]] = {
-    "bert-base": {},
-    "minilm": {"num_hidden_layers": 6, "hidden_size": 384, "intermediate_size": 1536},
-    "tiny": {"num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2},
+# Model types with the configuration entries that are not transformers' defaults.
+SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
+    "bert-base": ("bert", {}),
+    "minilm": ("bert", {"num_hidden_layers": 6, "hidden_size": 384, "intermediate_size": 1536}),
+    "roberta-base": ("roberta", {"vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1}),
+    "distilbert": ("distilbert", {}),
+    "electra-small": ("electra", {}),
+    "modernbert-base": ("modernbert", {}),
+    "tiny": ("bert", {"num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}),
 }
 MOST_PIECES = 1 << 20
 Inputs = dict[str, Tensor]
@@ -83,7 +87,8 @@ class Scheduled(nn.Module):
 def random_model(shape: str, seed: int) -> Any:
     """A random AdapLeR model of a key of :data:`SHAPES`, in ``eval()`` mode."""
     torch.manual_seed(seed)
-    return AdaplerBertForSequenceClassification(AdaplerBertConfig(**SHAPES[shape])).eval()
+    model_type, entries = SHAPES[shape]
+    return AdaplerForSequenceClassification.from_config(AutoConfig.for_model(model_type, **entries)).eval()
 
 
 def scheduled(model: Any, times: float, seed: int) -> Any:
@@ -99,7 +104,7 @@ def scheduled(model: Any, times: float, seed: int) -> Any:
 
 def stock_of(model: Any) -> Any:
     """The stock model with the encoder of ``model``, in ``eval()`` mode."""
-    stock: Any = BertForSequenceClassification(model.config)
+    stock: Any = stock_class(model)(model.config)
     stock.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("adapler.")})
     stock.set_attn_implementation("sdpa")
     return stock.to(model.device, model.dtype).eval()
@@ -119,15 +124,22 @@ def falling_factor(times: float, layers: int) -> float:
     return high
 
 
-def random_inputs(vocabulary: int, size: Size, seed: int, device: torch.device | str = "cpu") -> Inputs:
-    """A padded batch of random pieces; the lengths of mixed texts are drawn evenly, longest and shortest among them."""
+def random_inputs(model: Any, size: Size, seed: int) -> Inputs:
+    """A padded batch of random pieces for ``model``, on its device.
+
+    The lengths of mixed texts are drawn evenly, longest and shortest among them.
+    """
     generator = torch.Generator().manual_seed(seed)
     lengths = torch.randint(size.shortest, size.longest + 1, (size.texts,), generator=generator)
     lengths[0], lengths[-1] = size.shortest, size.longest
     mask = (torch.arange(size.longest) < lengths[:, None]).long()
-    ids = torch.randint(0, vocabulary, mask.shape, generator=generator) * mask
-    batch = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
-    return {name: values.to(device) for name, values in batch.items()}
+    padding = model.config.pad_token_id
+    # Any piece but padding, from which RoBERTa counts no position on.
+    ids = torch.randint(0, model.config.vocab_size - 1, mask.shape, generator=generator)
+    batch = {"input_ids": torch.where(mask == 1, ids + (ids >= padding), padding), "attention_mask": mask}
+    if backbones.segments(model):
+        batch["token_type_ids"] = torch.zeros_like(mask)
+    return {name: values.to(model.device) for name, values in batch.items()}
 
 
 def real_inputs(classifier: Classifier, windows: Sequence[Any], size: Size, seed: int) -> Inputs:

@@ -134,6 +134,8 @@ def _adapler(dtype: torch.dtype | None = None, quantized: bool = False) -> Calla
 
 def _check_int8(model: Any) -> None:
     if model.quantized:
+        if None in map(backbones.parts, backbones.layers(model)):
+            raise UnavailableError("is for layers whose norms come last")
         try:
             linear.kind_for(next(model.parameters()), True)
         except ValueError as error:
@@ -162,6 +164,8 @@ def _padded(model: Any) -> Call:
             packed = replace(packed, hidden=layer(padded, mask[:, None, None, :])[mask])
         return backbones.classify(model, packed.hidden[packed.is_cls])
 
+    if None in map(backbones.parts, backbones.layers(model)):
+        raise UnavailableError("is for layers whose norms come last")
     return call
 
 

@@ -43,5 +43,6 @@ EXPLAINERS: dict[str, Explainer] = {
     "integrated-gradients": Explainer(
         gradient.integrated_gradients, prunes=False, relative=False, title="Integrated gradients", default=False
     ),
+    "lrp": Explainer(gradient.lrp, prunes=False, relative=False, title="Layer-wise relevance", default=False),
     "random": Explainer(baseline.random, prunes=False, relative=False, title="Random"),
 }

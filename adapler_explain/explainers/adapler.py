@@ -18,7 +18,7 @@ def survival(request: Request) -> list[PieceScores]:
     + 1.
     """
     scores: list[PieceScores] = []
-    for windows, output in request.classifier.pruned(request.windows):
+    for windows, output in request.pruned():
         scores += [row[: len(window)] for row, window in zip(survival_of(output), windows, strict=True)]
     return scores
 
@@ -44,7 +44,7 @@ def alive_in(survival_scores: NDArray[np.float64], layer: int) -> NDArray[np.boo
 def contribution(request: Request) -> list[PieceScores]:
     """Mean over the layers of the predictors' distributions; 0 in the layers that a piece did not reach."""
     scores: list[PieceScores] = []
-    for windows, output in request.classifier.pruned(request.windows):
+    for windows, output in request.pruned():
         values = torch.stack(output.contributions).double().mean(0).cpu().numpy()
         scores += [row[: len(window)].astype(np.float64) for row, window in zip(values, windows, strict=True)]
     return scores

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ class Request:
         target: index of the class that is explained.
         seed: of methods that draw; it differs between documents.
         batch_size: windows in one forward pass.
+        operating_point: factor of the thresholds, of explainers that prune.
     """
 
     classifier: Classifier
@@ -31,3 +33,8 @@ class Request:
     target: int
     seed: int
     batch_size: int = 16
+    operating_point: float = 1.0
+
+    def pruned(self) -> Iterator[tuple[list[Window], Any]]:
+        """The pruned outputs of the windows, see :meth:`Classifier.pruned`."""
+        return self.classifier.pruned(self.windows, operating_point=self.operating_point)

@@ -80,7 +80,7 @@ def default_methods() -> list[str]:
 
 def _content(example: Example) -> tuple[object, ...]:
     lengths = tuple((document.docid, len(document)) for document in example.documents)
-    return example.id, example.words, lengths, example.query, example.label
+    return example.id, example.words, lengths, example.query, example.label, example.pair
 
 
 @st.cache_resource(show_spinner=False, max_entries=64, hash_funcs={Example: _content})
@@ -107,7 +107,7 @@ def _traced(model: str, checksum: str, example: Example, operating_point: float)
 
     del checksum
     with alone():
-        return trace(adapler_model(model), example.words, example.query, operating_point)
+        return trace(adapler_model(model), example.words, example.query, operating_point, example.pair_at)
 
 
 def traced(example: Example, model: str | None = None, operating_point: float = 1.0) -> Trace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -75,6 +76,12 @@ class Opened:
     figures: Mapping[str, Any] = field(default_factory=dict)
     table: pd.DataFrame | None = None
     stamp: str = ""
+
+    @property
+    def operating_point(self) -> float:
+        """The factor of the model's thresholds that the run was made with."""
+        factor = self.manifest.get("operating_factor")
+        return float(factor) if isinstance(factor, int | float) and 0 < factor < math.inf else 1.0
 
     def example(self, identifier: str) -> Example:
         """The example of that id.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from eraser_eval.datasets import hatexplain
+from eraser_eval.datasets import hatexplain, hub, rows
 from eraser_eval.datasets.download import Report, download
 from eraser_eval.datasets.fetch import fetch_archive
+from eraser_eval.datasets.info import DatasetInfo, Tables
 from eraser_eval.datasets.load import SPLITS, find
-from eraser_eval.datasets.table import DATASETS, DatasetInfo
+from eraser_eval.datasets.table import DATASETS
+from eraser_eval.datasets.tables import split_file
 from eraser_eval.errors import DataError, MissingError, UsageError
 from eraser_eval.files import sha256, write_json
 from eraser_eval.jsonl import DocumentStore
@@ -26,7 +29,7 @@ MOST_BYTES = 8 << 30
 
 def catalogue(root: Path | None) -> list[dict[str, str]]:
     """A row for each data set: ``name``, ``title``, ``classes``, a count for each split, ``here``, ``licence``."""
-    rows = []
+    listed = []
     for info in DATASETS.values():
         try:
             _, source, folder = find(info.name, root)
@@ -34,16 +37,16 @@ def catalogue(root: Path | None) -> list[dict[str, str]]:
         except MissingError:
             here = "bundled sample" if info.has_sample else ""
         counts = {split: str(info.counts.get(split, "")) for split in SPLITS}
-        rows.append(
+        listed.append(
             {"name": info.name, "title": info.title, "classes": str(len(info.labels))}
             | counts
             | {"here": here, "licence": info.licence}
         )
-    return rows
+    return listed
 
 
 def fetch(name: str, root: Path | None, url: str | None = None, report: Report = lambda _done, _total: None) -> Path:
-    """The folder of the data set ``name`` below ``root``, fetched from where its authors offer it.
+    """The folder of the data set ``name`` below ``root``, fetched from where its authors offer it, or from the hub.
 
     The SHA-256 of what came is kept in ``<root>/fetched.json``; another time the same must come.
 
@@ -54,7 +57,7 @@ def fetch(name: str, root: Path | None, url: str | None = None, report: Report =
         report: called with the bytes so far and, where known, in all.
 
     Raises:
-        UsageError: no such data set, no root, or the data set is there already.
+        UsageError: no such data set, no root, the data set is there already, or a library for it is not installed.
         MissingError: nothing can be fetched.
         DataError: what came is broken, not safe to unpack, or not what came before.
     """
@@ -64,10 +67,12 @@ def fetch(name: str, root: Path | None, url: str | None = None, report: Report =
         raise UsageError("--data-root: say where to put the data (or set ADAPLER_DATA)")
     folder = given / info.folders[-1]
     record = _record(given)
-    source = url or info.url
+    source = url or (info.url if info.tables is None else hub.address(info.tables))
     known = record.get(name, {}) if record.get(name, {}).get("url") == source else {}
     if name == "hatexplain" and url is None:
         fetched = _fetch_hatexplain(folder, known, report)
+    elif info.tables is not None and url is None:
+        fetched = hub.fetch_tables(info, info.tables, folder, known.get("sha256", {}))
     elif source:
         fetched = fetch_archive(source, folder, sha256=known.get("sha256"), max_bytes=MOST_BYTES, report=report)
     else:
@@ -102,6 +107,8 @@ def verify(name: str, root: Path | None) -> list[str]:
     """
     info = _known(name)
     _, source, folder = find(name, root)
+    if info.tables is not None:
+        return _table_defects(info, info.tables, folder)
     defects: list[str] = []
     documents = DocumentStore(folder)
     for file, known in info.checksums.items() if source == "release" else ():
@@ -119,6 +126,24 @@ def verify(name: str, root: Path | None) -> list[str]:
         expected = info.counts.get(split) if source == "release" else None
         if expected not in (None, count):
             defects.append(f"{path}: has {count} annotations, not {expected}; fetch the data set again")
+    return defects
+
+
+def _table_defects(info: DatasetInfo, tables: Tables, folder: Path) -> list[str]:
+    """Every defect of the tables in ``folder``; a file that holds val and train has the texts of both."""
+    counts: Counter[Path] = Counter()
+    for split in tables.files:
+        counts[split_file(info, tables, folder, split)[0]] += info.counts[split]
+    defects: list[str] = []
+    for file, count in counts.items():
+        try:
+            found = [example for _, example in rows.scan_table(file, tables.columns, info.labels, info.pairs)]
+        except (DataError, MissingError) as error:
+            defects.append(f"{error}; fetch the data set again")
+            continue
+        defects += [str(example) for example in found if isinstance(example, DataError)]
+        if len(found) != count:
+            defects.append(f"{file}: has {len(found)} texts, not {count}; fetch the data set again")
     return defects
 
 

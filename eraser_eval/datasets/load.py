@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from eraser_eval.datasets import rows
-from eraser_eval.datasets.table import DATASETS, DatasetInfo
-from eraser_eval.errors import MissingError, UsageError
+from eraser_eval.datasets import rows, tables
+from eraser_eval.datasets.info import DatasetInfo
+from eraser_eval.datasets.table import DATASETS
+from eraser_eval.errors import DataError, MissingError, UsageError
 from eraser_eval.files import checksum
 from eraser_eval.jsonl import DocumentStore, read_examples
 from eraser_eval.records import Example
@@ -28,8 +29,9 @@ class Split:
         source: ``release`` (the files of the benchmark), ``bundled sample``, ``own files`` or ``own rows``.
         folder: the folder (or file) that was read.
         examples: in file order.
-        checksum: of the split file and of every document it names, see :func:`eraser_eval.files.checksum`.
-        total: examples in the file, of which ``examples`` may be a part.
+        checksum: of the split file and of every document it names, see :func:`eraser_eval.files.checksum`; where val is
+            drawn from train, of the rule as well.
+        total: examples in the split, of which ``examples`` may be a part.
         file: the split's file.
     """
 
@@ -82,8 +84,8 @@ def _own(name: str, root: Path | None) -> tuple[DatasetInfo, str, Path]:
         raise UsageError(f"--dataset {name}: no such data set or path; choose from {known}, or give a folder or file")
     if root is not None:
         raise UsageError(f"--data-root: is for {known}; leave it out when --dataset is a path")
-    if path.is_file() and path.suffix not in rows.SUFFIXES:
-        raise UsageError(f"--dataset {name}: a file must end in {', '.join(rows.SUFFIXES)}")
+    if path.is_file() and rows.form_of(path) not in rows.SUFFIXES:
+        raise UsageError(f"--dataset {name}: a file must end in {', '.join(rows.SUFFIXES)} (perhaps with .gz)")
     files = [path] if path.is_file() else [file for split in SPLITS if (file := _split_file(path, split)).is_file()]
     if not files:
         raise MissingError(f"--dataset {name}: has no train, val or test file (.jsonl, .csv or .tsv)")
@@ -92,7 +94,7 @@ def _own(name: str, root: Path | None) -> tuple[DatasetInfo, str, Path]:
         labels |= {example.label for example in examples}
         queries |= {example.query for example in examples}
     info = DatasetInfo(
-        name=path.resolve().stem,
+        name=path.resolve().name.removesuffix(rows.PACKED).removesuffix(rows.form_of(path)),
         title=path.resolve().name,
         labels=tuple(sorted(labels)),
         folders=(),
@@ -104,8 +106,7 @@ def _own(name: str, root: Path | None) -> tuple[DatasetInfo, str, Path]:
 
 def _split_file(folder: Path, split: str) -> Path:
     """The file of ``split``: the first that exists, else ``<split>.jsonl``."""
-    paths = [folder / f"{split}{suffix}" for suffix in (".jsonl", ".csv", ".tsv")]
-    return next((path for path in paths if path.is_file()), paths[0])
+    return tables.first_file(folder, [f"{split}{suffix}" for suffix in (".jsonl", ".csv", ".tsv")])
 
 
 def _is_eraser(folder: Path) -> bool:
@@ -123,25 +124,37 @@ def load(name: str, split: str, root: Path | None = None) -> Split:
 
     Args:
         name: a known data set; or a folder in ERASER's format; or a folder with ``train``, ``val`` and ``test`` files
-            (CSV, TSV or JSONL with ``text``, ``label`` and perhaps ``rationale``); or one such file, which is then the
-            split asked for.
+            (CSV, TSV or JSONL, perhaps with ``.gz``, with ``text``, ``label`` and perhaps ``text_pair`` and
+            ``rationale``); or one such file, which is then the split asked for.
         split: ``train``, ``val`` or ``test``.
         root: where releases are; see :func:`find`.
 
     Raises:
         UsageError: no such data set or split.
-        MissingError: the files are not there.
+        MissingError: the files are not there, or the labels of the split are not public.
         DataError: a file is broken; see :func:`eraser_eval.jsonl.read_examples`.
     """
     if split not in SPLITS:
         raise UsageError(f"--split {split}: unknown split; choose from {', '.join(SPLITS)}")
     info, source, place = find(name, root)
+    if info.tables is not None:
+        examples, file, digest = tables.read(info, info.tables, place, split)
+        return Split(info, split, source, place, tuple(examples), digest, len(examples), file)
     file = place if place.is_file() else _split_file(place, split)
     examples = _read(place, file, info.labels)
+    if info.pairs:
+        examples = [_paired(example, file) for example in examples]
     if not info.reads_query:
         examples = [replace(example, query="") for example in examples]
     digest = eraser_checksum(file, examples) if _is_eraser(place) else checksum([file])
     return Split(info, split, source, place, tuple(examples), digest, len(examples), file)
+
+
+def _paired(example: Example, file: Path) -> Example:
+    try:
+        return replace(example, pair=True)
+    except ValueError as error:
+        raise DataError(file, f"{example.id!r}: {error}", example.line) from None
 
 
 def eraser_checksum(file: Path, examples: Sequence[Example]) -> str:
@@ -158,7 +171,8 @@ def from_rows(
     """A split made of rows in memory, e.g. of a Hugging Face data set.
 
     Args:
-        data: mappings with a text, a label and perhaps a rationale (0 or 1 for each word) and a query.
+        data: mappings with a text, a label and perhaps a second text (``text_pair``), a rationale (0 or 1 for each
+            word) and a query.
         name: what outputs call it.
         split: which split it is.
         columns: the names of the columns.

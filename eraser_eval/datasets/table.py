@@ -1,44 +1,11 @@
-"""The table of data sets with human rationales: what is fixed about each. Adding one is adding a row."""
+"""The table of data sets: with human rationales, and the classification tasks. Adding one is adding a row."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from eraser_eval.datasets.classification import CLASSIFICATION
+from eraser_eval.datasets.info import DatasetInfo
 
 ERASER = "http://www.eraserbenchmark.com/zipped"
-
-
-@dataclass(frozen=True)
-class DatasetInfo:
-    """What is fixed about a data set.
-
-    Attributes:
-        name: the name given to ``--dataset``.
-        title: for people.
-        labels: the classes, in the order of the classifier's outputs.
-        folders: where the release lies below a data root; the first that exists is used.
-        counts: split to its number of annotations.
-        reads_query: whether a model reads the query, in front of the documents. A query that is the same for all
-            examples is not read.
-        checksums: file of the release to its SHA-256, where it is known.
-        url: where ``data fetch`` gets it.
-        licence: of the texts and annotations, as far as their authors give one.
-        citation: the papers to cite.
-        has_sample: whether a sample, and a model for it, are bundled with this package.
-    """
-
-    name: str
-    title: str
-    labels: tuple[str, ...]
-    folders: tuple[str, ...]
-    counts: Mapping[str, int] = field(default_factory=dict)
-    reads_query: bool = False
-    checksums: Mapping[str, str] = field(default_factory=dict)
-    url: str = ""
-    licence: str = ""
-    citation: str = ""
-    has_sample: bool = False
-
 
 DATASETS = {
     info.name: info
@@ -73,6 +40,8 @@ DATASETS = {
             },
             licence="MIT",
             citation="Mathew et al. 2021",
+            recipe={"gamma": 0.1, "phi": 4e-3},
+            window_pieces=128,
         ),
         DatasetInfo(
             name="multirc",
@@ -136,6 +105,7 @@ DATASETS = {
             labels=("entailment", "neutral", "contradiction"),
             folders=("eraser/esnli", "esnli"),
             counts={"train": 549309, "val": 9823, "test": 9807},
+            pairs=True,
             url=f"{ERASER}/esnli.tar.gz",
             licence="MIT (annotations); CC BY-SA 4.0 (SNLI)",
             citation="Bowman et al. 2015; Camburu et al. 2018; DeYoung et al. 2020 (ERASER)",
@@ -150,5 +120,6 @@ DATASETS = {
             licence="CC BY 4.0 (claims and annotations); ODC-By 1.0 (abstracts)",
             citation="Wadden et al. 2020",
         ),
+        *CLASSIFICATION,
     )
 }

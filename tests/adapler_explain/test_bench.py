@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from families import CONFIGS, tiny
 
 from adapler_explain import backbones, flops, linear
 from adapler_explain.bench import BenchConfig, Facts, bench, measure, report, runs_of, runtimes, subjects
@@ -77,7 +78,7 @@ def test_the_schedule_keeps_the_share_it_should(times: float, layers: int) -> No
 def test_a_scheduled_model_shares_its_weights_and_does_as_many_times_fewer_flops() -> None:
     model = subjects.random_model("minilm", 0)
     twin = subjects.scheduled(model, 4, 0)
-    inputs = subjects.random_inputs(model.config.vocab_size, Size(2, 256, 256), 0)
+    inputs = subjects.random_inputs(model, Size(2, 256, 256), 0)
     with torch.inference_mode():
         ratio = subjects.dense_flops(model.config, inputs) / subjects.pruned_flops(twin, inputs)
     assert ratio == pytest.approx(4, rel=0.25)
@@ -86,7 +87,7 @@ def test_a_scheduled_model_shares_its_weights_and_does_as_many_times_fewer_flops
 
 
 def test_mixed_lengths() -> None:
-    inputs = subjects.random_inputs(70, Size(50, 3, 9), 0)
+    inputs = subjects.random_inputs(subjects.random_model("tiny", 0), Size(50, 3, 9), 0)
     lengths = subjects.lengths_of(inputs)
     assert min(lengths) == 3 and max(lengths) == 9 and len(set(lengths)) == 7
     assert inputs["input_ids"].shape == (50, 9) and (inputs["input_ids"] * (1 - inputs["attention_mask"]) == 0).all()
@@ -103,7 +104,7 @@ def test_every_variant_computes_the_models_logits(checkpoint: Path, name: str) -
         call = variant.prepare(model if variant.prunes else stock)
     except UnavailableError as error:
         pytest.skip(str(error))
-    inputs = subjects.random_inputs(60, Size(3, 4, 20), 0)
+    inputs = subjects.random_inputs(model, Size(3, 4, 20), 0)
     with torch.inference_mode():
         try:
             logits = torch.as_tensor(call(inputs)).float()
@@ -116,6 +117,32 @@ def test_every_variant_computes_the_models_logits(checkpoint: Path, name: str) -
     elif variant.same_model and not variant.prunes:
         torch.testing.assert_close(logits, expected, atol=0.2, rtol=0)
     # In lower precision a piece near the threshold may fall or stay, and half the layers are another model.
+
+
+@pytest.mark.parametrize("name", ["stock-eager", "half-depth", "unpruned", "adapler", "adapler-padded", "adapler-int8"])
+@pytest.mark.parametrize("family", CONFIGS)
+def test_every_family_can_be_timed(family: str, name: str) -> None:
+    model, variant = tiny(family), VARIANTS[name]
+    stock = subjects.stock_of(model)
+    assert not hasattr(stock, "adapler") and backbones.is_supported(stock)
+    inputs = subjects.random_inputs(model, Size(3, 4, 20), 0)
+    try:
+        with torch.inference_mode():
+            logits = variant.prepare(model if variant.prunes else stock)(inputs)
+            expected = model(**inputs, prune=variant.prunes).logits
+    except UnavailableError as error:
+        assert "norms come last" in str(error) or not linear.has_vnni()
+        assert name == "adapler-int8" or (family, name) == ("modernbert", "adapler-padded")
+        return
+    if variant.dtype is None and variant.same_model:
+        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("shape", subjects.SHAPES)
+def test_every_shape_can_be_made(shape: str) -> None:
+    with torch.device("meta"):
+        model = subjects.random_model(shape, 0)
+    assert backbones.longest(model) >= 512
 
 
 def ran(monkeypatch: pytest.MonkeyPatch, name: str, model: Any) -> list[Any]:
@@ -132,7 +159,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, name: str, model: Any) -> list[Any]:
     call = variant.prepare(model if variant.prunes else subjects.stock_of(model))
     monkeypatch.setattr(torch.nn.Module, "__call__", watching)
     with torch.inference_mode():
-        call(subjects.random_inputs(60, Size(2, 4, 9), 0))
+        call(subjects.random_inputs(model, Size(2, 4, 9), 0))
     return seen
 
 
@@ -156,7 +183,7 @@ def test_variants_are_what_they_say(checkpoint: Path, monkeypatch: pytest.Monkey
 def test_ratios_of_a_row_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty rounds of 0.1 s, but one of 0.3: every figure follows."""
     model = subjects.random_model("tiny", 0)
-    inputs = subjects.random_inputs(70, Size(2, 4, 8), 0)
+    inputs = subjects.random_inputs(model, Size(2, 4, 8), 0)
     with torch.inference_mode():
         facts = Facts(model, inputs, 0.4, {"float32": 1e9})
         runs, _ = runs_of(model, replace(CONFIG, keep=(2.0,), variants=("adapler", "unpruned")))
@@ -178,7 +205,7 @@ def test_ratios_of_a_row_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("times", [2, 10, 100, 1e5])
 def test_more_removal_leaves_less(times: float) -> None:
     model = subjects.random_model("tiny", 0)
-    inputs = subjects.random_inputs(70, Size(4, 2, 60), 0)
+    inputs = subjects.random_inputs(model, Size(4, 2, 60), 0)
     with torch.inference_mode():
         more, less = (subjects.pruned_flops(subjects.scheduled(model, t, 0), inputs) for t in (times, times / 2))
     assert more <= less

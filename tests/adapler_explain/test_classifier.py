@@ -13,7 +13,7 @@ from conftest import SHAPE, tiny_model
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from transformers import RobertaConfig, RobertaForSequenceClassification
+from transformers import MobileBertConfig, MobileBertForSequenceClassification
 
 from adapler_explain.classifier import Classifier, load_pretrained
 from adapler_explain.windows import cut, word_maxima
@@ -138,8 +138,8 @@ def test_the_checksum_sees_weights_configuration_and_tokenizer(checkpoint: Path,
 
 
 def test_other_encoders_are_refused(tokenizer: object) -> None:
-    model = RobertaForSequenceClassification(RobertaConfig(**{**SHAPE, "max_position_embeddings": 40}))
-    with pytest.raises(UsageError, match="'roberta' is not supported"):
+    model = MobileBertForSequenceClassification(MobileBertConfig(**SHAPE | {"embedding_size": 16}))
+    with pytest.raises(UsageError, match="'mobilebert' is not supported; give one of bert, roberta"):
         Classifier(model, tokenizer, 20)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,7 +133,7 @@ def test_an_interrupted_run_goes_on_where_it_was(config: EvalConfig, monkeypatch
         evaluate(replace(config, methods=methods))
     folder = Path(config.output_dir)
     assert not (folder / "metrics.json").exists() and not (folder / "predictions" / "attention.jsonl").exists()
-    partial = folder / "predictions" / ".attention.jsonl.partial"
+    partial = folder / "predictions" / ".attention.jsonl.partial-0"
     partial.write_bytes(partial.read_bytes() + damaged)
     finished = folder / "predictions" / "adapler.jsonl"
     lines = finished.read_bytes().splitlines(keepends=True)
@@ -318,3 +321,26 @@ def test_queries_are_read_and_never_scored(config: EvalConfig, tmp_path: Path) -
         one, two = read_predictions(run / "predictions" / f"{method}.jsonl")
         assert {docid: len(row) for docid, row in one.scores.items()} == {"doc": 9}
         assert one.probabilities != two.probabilities and one.scores != two.scores
+
+
+def test_two_processes_predict_each_document_once(config: EvalConfig, tmp_path: Path) -> None:
+    """The same run folder as of one process, also where an interrupted run of one is gone on with by two."""
+    methods = ("attention", "random")
+    whole, _ = evaluate(replace(config, methods=methods, output_dir=str(tmp_path / "one")))
+    started = tmp_path / "two" / "predictions"
+    started.mkdir(parents=True)
+    shutil.copy(whole / "manifest.json", started.parent)
+    lines = (whole / "predictions" / "adapler.jsonl").read_text().splitlines(keepends=True)
+    (started / ".adapler.jsonl.partial-0").write_text(lines[2])
+    words = [sys.executable, "-m", "adapler_explain.cli", "eval", "--nproc", "2", "--resume", "--format", "json"]
+    words += ["--dataset", "movies", "--data-root", str(config.data_root), "--model", str(config.model)]
+    words += ["--methods", ",".join(methods), "--output-dir", str(started.parent)]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["methods"].keys() == {"adapler", *methods}
+    assert sorted(path.name for path in started.iterdir()) == ["adapler.jsonl", "attention.jsonl", "random.jsonl"]
+    for method in ("adapler", *methods):
+        one, two = (read_predictions(folder / "predictions" / f"{method}.jsonl") for folder in (whole, started.parent))
+        assert [(p.id, p.label, p.spans) for p in one] == [(p.id, p.label, p.spans) for p in two]
+        for a, b in zip(one, two, strict=True):
+            assert all(b.scores[docid] == pytest.approx(scores, rel=1e-5) for docid, scores in a.scores.items())

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from captum.attr import LayerGradientXActivation
+from captum.attr import LayerGradientXActivation, LayerIntegratedGradients
 from conftest import tiny_model
 
 from adapler_explain.classifier import Classifier
 from adapler_explain.explainers import EXPLAINERS
 from adapler_explain.explainers.adapler import alive_in, survival
-from adapler_explain.explainers.attention import roll
+from adapler_explain.explainers.gradient import STEPS
 from adapler_explain.explainers.request import Request
 
 WORDS = ["the", "film", "was", "good", ",", "not", "bad"] * 6
@@ -44,7 +44,7 @@ def test_relative_scores_are_shares_of_a_window(request_: Request, name: str) ->
         assert values.sum() == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["saliency", "input-x-gradient", "integrated-gradients"])
+@pytest.mark.parametrize("name", ["saliency", "input-x-gradient", "integrated-gradients", "lrp"])
 def test_gradients_depend_on_the_target(request_: Request, name: str) -> None:
     other = Request(request_.classifier, request_.windows, target=0, seed=3)
     explain = EXPLAINERS[name].explain
@@ -70,20 +70,8 @@ def test_attention_reads_the_last_layers_cls_row_without_removal(request_: Reque
     with torch.no_grad():
         attentions = model(**batch, prune=False, output_attentions=True).attentions
     expected = attentions[-1].mean(1)[:, 0].numpy()
-    before = request_.classifier.model.config._attn_implementation
     for values, row in zip(EXPLAINERS["attention"].explain(request_), expected, strict=True):
         np.testing.assert_allclose(values, row[: len(values)], atol=1e-6)
-    assert request_.classifier.model.config._attn_implementation == before
-
-
-def test_rollout_worked_by_hand() -> None:
-    """Two layers, two pieces: half identity, half attention in each, multiplied."""
-    first = torch.tensor([[[[0.5, 0.5], [0.0, 1.0]]]])
-    second = torch.tensor([[[[0.0, 1.0], [1.0, 0.0]]]])
-    a = (first[0, 0] + torch.eye(2)) / 2
-    b = (second[0, 0] + torch.eye(2)) / 2
-    torch.testing.assert_close(roll((first, second)), (b @ a)[:1])
-    assert roll((first, second)).tolist() == [[0.375, 0.625]]
 
 
 def test_input_x_gradient_is_captums(request_: Request) -> None:
@@ -99,19 +87,38 @@ def test_input_x_gradient_is_captums(request_: Request) -> None:
         np.testing.assert_allclose(values, row[: len(values)], rtol=1e-4, atol=1e-6)
 
 
-def test_integrated_gradients_are_complete(request_: Request) -> None:
-    """They sum to the difference of the logit between the text and its baseline, to the error of fifty steps."""
+def test_integrated_gradients_are_captums(request_: Request) -> None:
     classifier = request_.classifier
     inputs = classifier.batch(request_.windows)
     ids = inputs["input_ids"]
-    baseline = torch.where((ids == 2) | (ids == 3), ids, 0)
+
+    def logit(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return classifier.model(input_ids=ids, attention_mask=mask, prune=False).logits[:, 1]
+
+    method = LayerIntegratedGradients(logit, classifier.model.bert.embeddings)
+    expected = method.attribute(
+        ids,
+        baselines=torch.where((ids == 2) | (ids == 3), ids, 0),
+        additional_forward_args=(inputs["attention_mask"],),
+        n_steps=STEPS,
+        internal_batch_size=16,
+    ).sum(-1)
+    found = EXPLAINERS["integrated-gradients"].explain(request_)
+    for values, row in zip(found, expected.detach().numpy(), strict=True):
+        np.testing.assert_allclose(values, row[: len(values)], rtol=1e-3, atol=1e-4)
+
+
+def test_relevances_are_signed_and_conserved(request_: Request) -> None:
+    """Without biases they sum to the logit."""
+    classifier = request_.classifier
     with torch.no_grad():
-        text, empty = (
-            classifier.model(input_ids=i, attention_mask=inputs["attention_mask"], prune=False).logits[:, 1]
-            for i in (ids, baseline)
-        )
-    sums = [values.sum() for values in EXPLAINERS["integrated-gradients"].explain(request_)]
-    np.testing.assert_allclose(sums, (text - empty).numpy(), rtol=0.05, atol=0.05)
+        for name, parameter in classifier.model.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+    scores = EXPLAINERS["lrp"].explain(request_)
+    logits = classifier.logits(request_.windows, prune=False)[:, 1].numpy()
+    np.testing.assert_allclose([values.sum() for values in scores], logits, rtol=1e-4, atol=1e-4)
+    assert min(values.min() for values in scores) < 0
 
 
 def test_random_gives_all_pieces_of_a_word_one_score_and_follows_the_seed(request_: Request) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,16 @@ from eraser_eval.errors import MissingError, UsageError
 @pytest.fixture
 def run(tmp_path: Path, stock_checkpoint: Path, data_root: Path) -> Path:
     config = TrainConfig(
-        "movies", str(stock_checkpoint), str(tmp_path / "run"), str(data_root), 20, 1, 1, epochs=1, gamma=0.25
+        "movies",
+        str(stock_checkpoint),
+        str(tmp_path / "run"),
+        str(data_root),
+        window_pieces=20,
+        windows_per_document=1,
+        fine_tune_epochs=1,
+        epochs=1,
+        gamma=0.25,
+        class_weights=False,
     )
     return train(config).parent
 
@@ -80,7 +89,7 @@ def test_the_commands_of_a_card_are_those_of_the_program(run: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("adapler_explain.training.train", spy)
         assert CliRunner().invoke(cli.app, words).exit_code == 0
-    assert all(getattr(seen["config"], key) == settings[key] for key in ("gamma", "phi", "window_pieces", "data_root"))
+    assert all(getattr(seen["config"], key) == settings[key] for key in settings.keys() & asdict(seen["config"]))
 
 
 def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from conftest import random_batch, tiny_model
+from families import CONFIGS, batch_for, tiny
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import BertConfig
+from transformers import BertConfig, ElectraConfig, RobertaConfig
 
-from adapler_explain import flops
+from adapler_explain import backbones, flops, packed_encoder
 
 
 def prepacked(rows: torch.Size, *others: object, out_shape: torch.Size, **_: object) -> int:
@@ -35,19 +37,66 @@ def test_against_pytorchs_counter(length: int) -> None:
         assert counted(lambda: model(**batch, prune=False)) == flops.dense(model.config, length)
 
 
-@pytest.mark.parametrize("gradients", [False, True])
-@pytest.mark.parametrize("lengths", [[1], [9], [31], [12, 1, 31, 9, 9]])
+@pytest.mark.parametrize(
+    ("lengths", "gradients"),
+    [([1], False), ([9], False), ([31], False), ([12, 1, 31, 9, 9], False), ([1], True), ([9], True), ([31], True)],
+)
 def test_pruned_against_pytorchs_counter(lengths: list[int], gradients: bool) -> None:
-    """What really ran, with oneDNN's maps and with the stock modules: no padding, one query in the last layer."""
+    """What really ran, with oneDNN's maps and with the stock modules: no padding, one query in the last layer.
+
+    With gradients the texts of a batch are padded for their attention, so that it is counted for one text.
+    """
     model = tiny_model()
     batch = random_batch(lengths)
     rows = torch.stack([alive.sum(-1) for alive in model(**batch).alive]).T.tolist()
     assert max(lengths) == 1 or sum(row[-1] for row in rows) < sum(lengths)
     expected = sum(flops.pruned(model.config, n, row) for n, row in zip(lengths, rows, strict=True))
     # A text that is down to [CLS] attends to nothing else: its two matrix products of attention do not run.
-    alone = sum(4 * model.config.hidden_size for row in rows for n in row if n == 1)
+    alone = 0 if gradients else sum(4 * model.config.hidden_size for row in rows for n in row if n == 1)
     with torch.set_grad_enabled(gradients):
         assert counted(lambda: model(**batch)) == expected - alone
+
+
+def out_of_reach(config: Any, kept: list[int], last_whole: bool) -> int:
+    """FLOPs of pairs that a layer with a sliding window computes and throws away; they are not counted."""
+    total = 0
+    for index, (n, reach) in enumerate(zip(kept, backbones.shape(config).reaches, strict=True)):
+        queries = range(n) if last_whole or index < len(kept) - 1 else range(1)
+        if reach is not None:
+            total += sum(abs(query - key) > reach for query in queries for key in range(n))
+    return 4 * config.hidden_size * total
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+@pytest.mark.parametrize("length", [1, 4, 9, 31])
+def test_every_family_against_pytorchs_counter(family: str, length: int) -> None:
+    model = tiny(family)
+    batch, config, sliding = batch_for(model, [length]), model.config, family == "modernbert"
+    rows = [int(alive.sum()) for alive in model(**batch).alive]
+    whole = [length] * config.num_hidden_layers
+    assert (out_of_reach(config, whole, True) > 0) == (sliding and length > 4)
+    with torch.no_grad():
+        extra = out_of_reach(config, rows, False)
+        assert counted(lambda: model(**batch)) == flops.pruned(config, length, rows) - alone(config, rows) + extra
+        extra = out_of_reach(config, whole, False)
+        expected = flops.unpruned(config, length) - alone(config, whole) + extra
+        assert counted(lambda: packed_encoder.dense_logits(model, **batch)) == expected
+        model.set_attn_implementation("eager")
+        expected = flops.dense(config, length) + out_of_reach(config, whole, True)
+        assert counted(lambda: model(**batch, prune=False)) == expected
+
+
+def alone(config: Any, kept: list[int]) -> int:
+    """FLOPs of the attention of texts that are down to [CLS], which does not run; in sliding windows it does."""
+    reaches = backbones.shape(config).reaches
+    return sum(4 * config.hidden_size for n, reach in zip(kept, reaches, strict=True) if n == 1 and reach is None)
+
+
+def test_the_authors_constants_are_for_bert_and_roberta_in_the_shape_of_bert_base() -> None:
+    authors = flops.dense(BertConfig(), 100)
+    assert flops.dense(RobertaConfig(), 100) == authors
+    sizes = {"embedding_size": 768, "hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12}
+    assert 0.9 * authors < flops.dense(ElectraConfig(**sizes), 100) < authors
 
 
 def test_bert_base_by_the_authors_formulas() -> None:

@@ -82,7 +82,7 @@ def test_nothing_removed(reference: Reference) -> None:
 
 
 def test_saliency(reference: Reference) -> None:
-    values = input_x_gradient(reference.model, reference.inputs, reference.labels, prune=False)
+    values = input_x_gradient(reference.model, reference.inputs, reference.labels)
     reference.check("saliency/grad_x_input_l2", values)
 
 

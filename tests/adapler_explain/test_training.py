@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,11 @@ import torch
 from conftest import annotation, write_dataset
 from safetensors.torch import load_file
 
-from adapler_explain import stages
+from adapler_explain import lessons, stages
 from adapler_explain.classifier import Classifier
-from adapler_explain.training import Run, TrainConfig, train
+from adapler_explain.run import Run
+from adapler_explain.saliency import input_x_gradient
+from adapler_explain.training import RECIPES, TrainConfig, train
 from eraser_eval.errors import DataError, MissingError, UsageError
 
 
@@ -34,6 +37,7 @@ def config(tmp_path: Path, stock_checkpoint: Path, data_root: Path) -> TrainConf
         tolerance=1.0,
         dropout=0.1,
         attention_dropout=0.1,
+        threshold_lr=5e-3,
     )
 
 
@@ -49,7 +53,7 @@ def test_three_stages_then_nothing_more_to_do(config: TrainConfig) -> None:
         "fine-tuned",
         "manifest.json",
         "metrics.jsonl",
-        "saliency.safetensors",
+        "saliency",
     ]
     assert len(list((run / "fine-tuned").glob("epoch-*"))) == 2
     kept = Classifier.load(folder)
@@ -57,14 +61,16 @@ def test_three_stages_then_nothing_more_to_do(config: TrainConfig) -> None:
     reference = Classifier.load(run / "fine-tuned")
     assert not hasattr(reference.model, "adapler") and reference.window_pieces == 20
     rows = metrics(config)
-    assert [row["stage"] for row in rows if "seconds" in row] == ["fine-tuned", "saliency.safetensors", "adapler"]
-    assert {"task", "contribution", "length", "eta", "theta"} <= rows[-4].keys() | rows[-5].keys()
+    assert [row["stage"] for row in rows if "seconds" in row] == ["fine-tuned", "saliency", "adapler"]
+    step = next(row for row in rows if row["stage"] == "AdapLeR training" and "step" in row)
+    assert step.keys() == {"time", "stage", "epoch", "step", "task", "contribution", "length", "kept", "eta"}
+    assert len(step["kept"]) == len(step["eta"]) == 3
     before = (folder / "model.safetensors").read_bytes()
     assert train(config) == folder
     assert (folder / "model.safetensors").read_bytes() == before
     assert [row["stage"] for row in metrics(config) if row.get("skipped")] == [
         "fine-tuned",
-        "saliency.safetensors",
+        "saliency",
         "adapler",
     ]
 
@@ -72,15 +78,12 @@ def test_three_stages_then_nothing_more_to_do(config: TrainConfig) -> None:
 def test_the_same_seed_gives_the_same_weights_also_after_an_interruption(config: TrainConfig, tmp_path: Path) -> None:
     first = train(config)
     again = replace(config, output_dir=str(tmp_path / "again"))
-    run = Run(again)
-    run.stage("fine-tuned", stages.fine_tune)
-    (run.folder / ".partial-saliency.safetensors").write_text("cut off")
-    with (run.folder / "metrics.jsonl").open("a") as file:
-        file.write('{"torn')
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, "better", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train(again)
+    with (tmp_path / "again" / "metrics.jsonl").open("a") as file:
+        file.write('{"torn')
     second = train(again)
     a, b = (load_file(folder / "model.safetensors") for folder in (first, second))
     assert all(torch.equal(a[name], b[name]) for name in a)
@@ -89,26 +92,57 @@ def test_the_same_seed_gives_the_same_weights_also_after_an_interruption(config:
     assert any(not torch.equal(a[name], c[name]) for name in a)
 
 
-def test_saliency_covers_the_windows_that_will_be_drawn(config: TrainConfig) -> None:
+def test_lessons_cover_the_windows_that_will_be_drawn(config: TrainConfig) -> None:
     train(config)
     run = Run(config)
-    saliency = load_file(run.folder / "saliency.safetensors")
-    drawn = {item.key: item for epoch in range(2) for item in run.drawn(epoch)}
-    assert saliency.keys() == drawn.keys()
-    for key, item in drawn.items():
-        assert saliency[key].shape == (len(item.window),)
-        assert (saliency[key] > 0).all()
+    known = lessons.read_lessons(run.folder / "saliency")
+    drawn = {item.id: item for epoch in range(2) for item in run.drawn(epoch)}
+    assert known.keys() == drawn.keys()
+    models = [Classifier.load(folder, window_pieces=20) for folder in (run.folder / "fine-tuned").glob("epoch-*")]
+    for name, item in drawn.items():
+        gold, window = torch.tensor([item.label]), [item.window]
+        rows = [input_x_gradient(one.model, one.batch(window), gold)[0] for one in models]
+        torch.testing.assert_close(known[name].saliency, torch.stack(rows).mean(0))
+        logits = torch.stack([one.logits(window, prune=False)[0] for one in models]).mean(0)
+        torch.testing.assert_close(known[name].logits, logits)
+
+
+def test_lessons_that_are_there_are_not_made_again(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lessons, "PART_WINDOWS", 1)
+    train(config)
+    folder = Path(config.output_dir) / "saliency"
+    parts = sorted(folder.glob("part-*.safetensors"))
+    assert len(parts) == len({item.id for epoch in range(2) for item in Run(config).drawn(epoch)})
+    whole = {name: lesson.saliency for name, lesson in lessons.read_lessons(folder).items()}
+    parts[1].unlink()
+    before = {path: path.stat().st_mtime_ns for path in parts if path.exists()}
+    run = Run(config)
+    stages.extract_saliency(run, folder)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    again = lessons.read_lessons(folder)
+    assert all(torch.equal(again[name].saliency, row) for name, row in whole.items())
 
 
 def test_a_window_a_document_is_drawn_anew_each_epoch(config: TrainConfig) -> None:
     run = Run(replace(config, windows_per_document=1))
     epochs = [run.drawn(epoch) for epoch in range(12)]
-    assert all(sorted(item.document for item in items) == [0, 1, 2, 3] for items in epochs)
+    names = ["a.txt", "b.txt", "c.txt", "d.txt"]
+    assert all(sorted(item.example.id for item in items) == names for items in epochs)
     assert run.drawn(3) == epochs[3]
-    long = {item.number for items in epochs for item in items if item.document == 2}
+    long = {item.number for items in epochs for item in items if item.example.id == "c.txt"}
     assert len(long) > 1
     whole = Run(replace(config, output_dir=config.output_dir + "-all")).drawn(0)
     assert len(whole) == sum(len(document) for document in run.items)
+
+
+def test_a_step_holds_windows_of_like_length_and_an_epoch_each_once(config: TrainConfig) -> None:
+    run = Run(replace(config, batch_size=3))
+    steps = run.steps(1)
+    assert sorted(item.id for step in steps for item in step) == sorted(item.id for item in run.drawn(1))
+    lengths = sorted(len(item.window) for step in steps for item in step)
+    pools = sorted(sorted(len(item.window) for item in step) for step in steps)
+    assert [length for pool in pools for length in pool] == lengths
+    assert steps == run.steps(1) != run.steps(2)
 
 
 def test_thresholds_stay_in_bounds_and_theta_learns(config: TrainConfig) -> None:
@@ -119,9 +153,9 @@ def test_thresholds_stay_in_bounds_and_theta_learns(config: TrainConfig) -> None
 
 
 def test_another_runs_folder_is_refused(config: TrainConfig) -> None:
-    Run(config)
+    train(config)
     with pytest.raises(UsageError, match=r"other settings \(gamma, phi\)"):
-        Run(replace(config, gamma=0.5, phi=0.5))
+        train(replace(config, gamma=0.5, phi=0.5))
 
 
 def test_documents_without_pieces_stop_the_run_at_once(config: TrainConfig, data_root: Path) -> None:
@@ -132,7 +166,7 @@ def test_documents_without_pieces_stop_the_run_at_once(config: TrainConfig, data
 
 
 def test_an_adapler_checkpoint_or_another_encoder_is_no_start(config: TrainConfig, checkpoint: Path) -> None:
-    with pytest.raises(UsageError, match="a BERT encoder is needed"):
+    with pytest.raises(UsageError, match="an AdapLeR checkpoint"):
         train(replace(config, model=str(checkpoint)))
     assert not Path(config.output_dir).exists()
 
@@ -171,8 +205,8 @@ def test_a_missing_encoder_leaves_nothing_behind(config: TrainConfig, monkeypatc
 
 
 def test_the_kept_epoch_is_the_fastest_that_meets_the_rule() -> None:
-    def epoch(accuracy: float, speedup: float, meets: bool) -> dict:
-        return {"accuracy": accuracy, "flops_speedup": speedup, "meets_rule": meets}
+    def epoch(score: float, speedup: float, meets: bool) -> dict:
+        return {"score": score, "flops_speedup": speedup, "meets_rule": meets}
 
     slow, fast, lossy, worse = epoch(0.9, 2, True), epoch(0.89, 3, True), epoch(0.8, 9, False), epoch(0.7, 9.5, False)
     assert stages.better(fast, slow) and not stages.better(slow, fast)
@@ -189,3 +223,67 @@ def test_class_weights_balance_the_classes(config: TrainConfig, tmp_path: Path) 
     root = write_dataset(tmp_path / "skewed", dict.fromkeys("abcd", "good film"), {"train": rows, "val": rows})
     run = Run(replace(config, data_root=str(root)))
     np.testing.assert_allclose(run.class_weights, [4 / (2 * 1), 4 / (2 * 3)], rtol=1e-6)
+
+
+def test_settings_come_from_the_caller_the_recipe_and_the_data_set_in_this_order(data_root: Path) -> None:
+    of = partial(TrainConfig.of, model="m", output_dir="o")
+    paper = of("sst2", recipe="paper", epochs=7, lr=None)
+    assert (paper.epochs, paper.lr, paper.gamma, paper.phi, paper.window_pieces) == (7, 3e-5, 0.005, 0.0005, 64)
+    assert of("movies", data_root=str(data_root)) == TrainConfig("movies", "m", "o", data_root=str(data_root))
+    with pytest.raises(UsageError, match="--recipe fast"):
+        of("movies", recipe="fast")
+    assert RECIPES.keys() == {"recommended", "paper"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"teacher": "crystal-ball"}, "--teacher crystal-ball"),
+        ({"precision": "float8"}, "--precision float8"),
+        ({"distill": 1.5}, "--distill 1.5"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(config: TrainConfig, changes: dict, fault: str) -> None:
+    with pytest.raises(UsageError, match=fault):
+        train(replace(config, **changes))
+    assert not Path(config.output_dir).exists()
+
+
+@pytest.mark.parametrize("teacher", ["integrated-gradients", "attention-rollout", "lrp", "human"])
+def test_every_teacher_teaches(config: TrainConfig, teacher: str) -> None:
+    folder = train(replace(config, teacher=teacher, epochs=1))
+    known = lessons.read_lessons(folder.parent / "saliency")
+    assert all(torch.isfinite(lesson.saliency).all() and lesson.saliency.sum() > 0 for lesson in known.values())
+
+
+def test_bfloat16_trains_float32_weights(config: TrainConfig) -> None:
+    kept = Classifier.load(train(replace(config, precision="bfloat16"))).model
+    assert all(weight.dtype == torch.float32 and torch.isfinite(weight).all() for weight in kept.parameters())
+
+
+def test_distillation_follows_the_fine_tuned_model(config: TrainConfig) -> None:
+    """With nothing else to learn and no removal, the last stage's probabilities come to be the fine-tuned model's."""
+    folder = train(
+        replace(
+            config,
+            start="pretrained",
+            distill=1.0,
+            gamma=0.0,
+            phi=0.0,
+            eta=0.01,
+            threshold_lr=0.0,
+            lr=3e-3,
+            epochs=40,
+            dropout=0.0,
+            attention_dropout=0.0,
+            tolerance=-1.0,
+        )
+    )
+    run = Run(config)
+    windows = [item.window for item in run.drawn(0)]
+    taught = lessons.read_lessons(folder.parent / "saliency")
+    expected = torch.stack([taught[item.id].logits for item in run.drawn(0)]).softmax(-1)
+    kept = Classifier.load(folder)
+    got = kept.logits(windows, prune=True).softmax(-1)
+    scattered = (expected - expected.mean(0)).abs().mean()
+    assert (got - expected).abs().mean() < 0.5 * scattered

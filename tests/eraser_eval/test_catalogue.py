@@ -56,11 +56,17 @@ CONTENTS = {"docs/a": "a fine film\n"} | {
 
 def test_every_row_of_the_table_is_whole() -> None:
     names = {"movies", "multirc", "boolq", "fever", "evidence_inference", "cose", "esnli", "scifact", "hatexplain"}
+    names |= {"sst2", "imdb", "mrpc", "mnli", "qnli", "ag_news", "dbpedia"}
     assert names == DATASETS.keys()
     for name, info in DATASETS.items():
         assert info.name == name and len(set(info.labels)) == len(info.labels) > 1
         assert info.title and info.licence and info.citation and info.folders[-1] == name
         assert not info.url or info.url.startswith("http")
+        assert info.metric in ("accuracy", "f1") and info.recipe.keys() == {"gamma", "phi"}
+        assert info.window_pieces in (64, 128, 512)
+        if info.tables is not None:
+            assert info.counts.keys() == info.tables.files.keys() >= info.tables.hub_splits.keys()
+            assert ("val" in info.tables.hub_splits) == (not info.tables.val_texts)
     assert [row["name"] for row in catalogue(None)] == list(DATASETS)
     assert catalogue(None)[0]["here"] == "bundled sample"
 

@@ -25,7 +25,8 @@ def document() -> None:
             "open it on the page 'Compare methods'"
         )
     model = model_for(source)
-    seen = reading(example, predictions, traced(example, model) if model else None)
+    point = source.operating_point if source is not None else 1.0
+    seen = reading(example, predictions, traced(example, model, point) if model else None)
     st.title(as_text(clean(example.id)))
     asked = source.manifest.get("layer") if source is not None else None
     # Of a run with --layer, the rationale is what is left after that layer.

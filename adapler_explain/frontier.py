@@ -1,0 +1,96 @@
+"""What a model does at every factor of its thresholds, and the factor that does what is wanted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from adapler_explain.measure import Measured
+
+POINTS = 24
+# Factors grow by STEP until only [CLS] is left, and fall until nearly everything is.
+STEP, LEAST, MOST = 4.0, 4.0**-4, 4.0**10
+NEARLY_ALL = 0.99
+# Two speeds that are the same.
+CLOSE = 1.01
+BISECTIONS = 8
+
+
+@dataclass
+class Frontier:
+    """What a model does at every factor that was tried, each measured once.
+
+    Attributes:
+        measure_at: measures a factor.
+        points: factor to what was measured.
+    """
+
+    measure_at: Callable[[float], Measured]
+    points: dict[float, Measured] = field(default_factory=dict)
+
+    def at(self, factor: float) -> Measured:
+        """What the model does at ``factor``."""
+        if factor not in self.points:
+            self.points[factor] = self.measure_at(factor)
+        return self.points[factor]
+
+    @property
+    def factors(self) -> list[float]:
+        """Ascending."""
+        return sorted(self.points)
+
+    def sweep(self, windows: int) -> None:
+        """Measure :data:`POINTS` factors, from where nothing falls to where each of the ``windows`` is down to [CLS].
+
+        Factors are a power of :data:`STEP` apart, then lie between, so that no two speeds are far apart.
+        """
+        everything, factor = self.at(0.0).pieces, 1.0
+        while self.at(factor).kept_pieces[0] > windows and factor < MOST:
+            factor *= STEP
+        factor = 1.0
+        while self.at(factor).kept_pieces[-1] < NEARLY_ALL * everything and factor > LEAST:
+            factor /= STEP
+        while len(self.points) < POINTS:
+            between = ((self._apart(a, b), math.sqrt(a * b)) for a, b in pairwise(self.factors[1:]) if b / a > CLOSE)
+            widest, middle = max(between, default=(1.0, 1.0))
+            if widest < CLOSE:
+                break
+            self.at(middle)
+
+    def fastest(self, floor: float) -> float | None:
+        """The factor above 0 of the fastest point that scores at least ``floor``, sought closely; None: none does."""
+
+        def found() -> float | None:
+            good = self._where(lambda point: point.score >= floor - 1e-9)
+            return max(good, key=lambda factor: self.at(factor).flops_speedup, default=None)
+
+        for _ in range(BISECTIONS):
+            chosen = found()
+            above = next((factor for factor in self.factors if chosen is not None and factor > chosen), None)
+            if chosen is None or above is None or self._apart(chosen, above) < CLOSE:
+                break
+            self.at(math.sqrt(chosen * above))
+        return found()
+
+    def best(self, least: float) -> float | None:
+        """The factor above 0 of the best point with a FLOPs speedup of ``least``, sought closely; None: there is none.
+
+        Of points that are equally good, the fastest.
+        """
+        for _ in range(BISECTIONS):
+            fast = self._where(lambda point: point.flops_speedup >= least)
+            if not fast or self.at(fast[0]).flops_speedup < least * CLOSE:
+                break
+            below = max(factor for factor in self.factors if factor < fast[0])
+            self.at(math.sqrt(below * fast[0]) if below else fast[0] / STEP)
+        fast = self._where(lambda point: point.flops_speedup >= least)
+        return max(fast, key=lambda factor: (self.at(factor).score, self.at(factor).flops_speedup), default=None)
+
+    def _where(self, fits: Callable[[Measured], bool]) -> list[float]:
+        return [factor for factor in self.factors if factor and fits(self.at(factor))]
+
+    def _apart(self, one: float, other: float) -> float:
+        ratio = self.at(one).flops_speedup / self.at(other).flops_speedup
+        return max(ratio, 1 / ratio)

@@ -1,0 +1,251 @@
+"""A training run: its data, cut into windows, and its folder. What is done with them is in ``stages.py``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adapler_explain import __version__, backbones, measure
+from adapler_explain.classifier import Classifier, all_windows, check_device, load_pretrained, model_checksum
+from adapler_explain.environment import describe
+from adapler_explain.parallel import World, world
+from adapler_explain.windows import Window
+from eraser_eval.datasets import limited, load
+from eraser_eval.errors import UsageError
+from eraser_eval.files import write_json
+from eraser_eval.records import Example
+
+if TYPE_CHECKING:
+    from adapler_explain.training import TrainConfig
+
+# Steps whose windows are sorted by length together, so that those of a step have nearly the same.
+POOL = 32
+# Settings that change neither what is computed nor whether a run may go on.
+FREE = ("output_dir", "checkpoint_minutes", "device")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A training window.
+
+    Attributes:
+        example: what it is a window of.
+        number: which of the example's, from 0.
+        window: its pieces.
+        label: index of the gold class.
+    """
+
+    example: Example
+    number: int
+    window: Window
+    label: int
+
+    @property
+    def id(self) -> str:
+        """Its name: the example's id and the number of the window."""
+        return f"{self.example.id}/{self.number}"
+
+
+class Run:
+    """One training run: what every stage needs of its settings, data and folder.
+
+    Attributes:
+        config: the settings.
+        folder: where the run writes.
+        world: the processes that work at it.
+        labels: the classes.
+        class_weights: ``[classes]``, of the task loss.
+        items: for every training example its windows.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        config.check()
+        check_device(config.device)
+        self.config = config
+        self.folder = Path(config.output_dir)
+        self.world: World = world(config.device)
+        root = Path(config.data_root) if config.data_root else None
+        self.train_split, self.val_split = (
+            limited(load(config.dataset, split, root), limit)
+            for split, limit in (("train", config.limit), ("val", config.val_limit))
+        )
+        self.labels = self.train_split.info.labels
+        self.class_weights = self._class_weights().to(self.world.device)
+        model, self.tokenizer = load_pretrained(config.model, new=backbones.new_weights(""))
+        if model.config.model_type.startswith("adapler_"):
+            raise UsageError(
+                f"--model {config.model}: an AdapLeR checkpoint; training starts from a pretrained encoder, give that"
+            )
+        self.model_type = model.config.model_type
+        classifier = Classifier(model, self.tokenizer, config.window_pieces)
+        self.items = [
+            [Item(example, number, window, self.labels.index(example.label)) for number, window in enumerate(windows)]
+            for example, windows in zip(
+                self.train_split.examples, all_windows(classifier, self.train_split), strict=True
+            )
+        ]
+        self.val_windows = all_windows(classifier, self.val_split)
+        self.model_checksum = model_checksum(config.model, model)
+
+    def _class_weights(self) -> Tensor:
+        counts = np.array([sum(e.label == label for e in self.train_split.examples) for label in self.labels])
+        if len(counts) < 2:
+            raise UsageError(f"the train split has one class only ({self.labels[0]}); a classifier needs two")
+        if (counts == 0).any():
+            missing = [label for label, count in zip(self.labels, counts, strict=True) if not count]
+            raise UsageError(f"the train split has no example of {', '.join(missing)}; a classifier cannot be trained")
+        weights = counts.sum() / (len(counts) * counts) if self.config.class_weights else np.ones(len(counts))
+        return torch.tensor(weights, dtype=torch.float32)
+
+    # ---------------------------------------------------------------- models
+
+    def model(self, model_class: Any, start: str = "pretrained") -> Any:
+        """A fresh ``model_class`` with the pretrained encoder's or the fine-tuned model's weights."""
+        config = self.config
+        model = load_pretrained(
+            config.model if start == "pretrained" else self.folder / start,
+            model_class,
+            new=backbones.new_weights(self.model_type),
+            dtype=torch.float32,
+            num_labels=len(self.labels),
+            id2label=dict(enumerate(self.labels)),
+            label2id={label: index for index, label in enumerate(self.labels)},
+            **backbones.dropout_options(self.model_type, config.dropout, config.attention_dropout),
+        )[0]
+        model.config.window_pieces = config.window_pieces
+        return model.to(self.world.device)
+
+    def classifier(self, model: Any) -> Classifier:
+        """``model`` with this run's tokenizer and windows."""
+        return Classifier(model, self.tokenizer, self.config.window_pieces)
+
+    def save(self, model: Any, folder: Path) -> None:
+        """Save ``model`` and the tokenizer in ``folder``."""
+        model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Within, matrix products run in the precision that was asked for."""
+        if self.config.precision == "float32":
+            return nullcontext()
+        return torch.autocast(torch.device(self.world.device).type, getattr(torch, self.config.precision))
+
+    # ---------------------------------------------------------------- data
+
+    def drawn(self, epoch: int) -> list[Item]:
+        """The windows of ``epoch`` in a shuffled order; the same in every stage and every process of a run."""
+        generator = np.random.default_rng([self.config.seed, epoch])
+        items: list[Item] = []
+        for document in self.items:
+            count = min(self.config.windows_per_document or len(document), len(document))
+            items += [document[i] for i in generator.permutation(len(document))[:count]]
+        return [items[i] for i in generator.permutation(len(items))]
+
+    def steps(self, epoch: int) -> list[list[Item]]:
+        """The windows of each step of ``epoch``; those of a step have nearly the same length."""
+        items, size = self.drawn(epoch), self.config.batch_size
+        generator = np.random.default_rng([self.config.seed, epoch, size])
+        steps: list[list[Item]] = []
+        for start in range(0, len(items), size * POOL):
+            pool = sorted(items[start : start + size * POOL], key=lambda item: len(item.window))
+            batches = [pool[i : i + size] for i in range(0, len(pool), size)]
+            steps += [batches[i] for i in generator.permutation(len(batches))]
+        return steps
+
+    def validate(self, model: Any, prune: bool) -> dict[str, Any]:
+        """``score`` and ``accuracy`` on val; with removal also ``flops_speedup`` and ``kept``, a share a layer."""
+        model.eval()
+        shard = (self.world.rank, self.world.size)
+        part = measure.measure(self.classifier(model), self.val_split, self.val_windows, prune=prune, shard=shard)
+        whole = measure.merge(self.world.gather(part))
+        row: dict[str, Any] = {"score": whole.score, "accuracy": whole.accuracy}
+        return row | ({"flops_speedup": whole.flops_speedup, "kept": whole.kept} if prune else {})
+
+    # ---------------------------------------------------------------- folder
+
+    def stage(self, name: str, work: Callable[[Run, Path], None]) -> None:
+        """Run ``work`` on a temporary path that becomes ``<folder>/name`` when it is complete; skip what is there."""
+        target, partial = self.folder / name, self.folder / f".partial-{name}"
+        if target.exists():
+            self.log(stage=name, skipped=True)
+            return
+        self.log(stage=name, environment=describe(self.config.device))
+        if self.world.is_first:
+            partial.mkdir(exist_ok=True)
+        self.world.wait()
+        torch.manual_seed(self.config.seed)
+        started = time.monotonic()
+        work(self, partial)
+        self.world.wait()
+        if self.world.is_first:
+            partial.rename(target)
+        self.world.wait()
+        self.log(stage=name, seconds=round(time.monotonic() - started, 1))
+
+    @property
+    def _log_file(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    def log(self, **row: Any) -> None:
+        """Append a row to ``metrics.jsonl``."""
+        if not self.world.is_first:
+            return
+        with self._log_file.open("ab+") as file:
+            # A line that a kill cut off must not swallow this one.
+            size = file.seek(0, 2)
+            file.seek(max(size - 1, 0))
+            torn = file.read(1) not in (b"", b"\n")
+            line = json.dumps({"time": round(time.time()), **rounded(row)})
+            file.write(("\n" * torn + line + "\n").encode())
+
+    def log_size(self) -> int:
+        """Bytes in ``metrics.jsonl``."""
+        return self._log_file.stat().st_size if self._log_file.is_file() else 0
+
+    def cut_log(self, size: int) -> None:
+        """Forget what was logged after ``metrics.jsonl`` had ``size`` bytes."""
+        if self.world.is_first and self.log_size() > size:
+            with self._log_file.open("rb+") as file:
+                file.truncate(size)
+
+    def claim(self) -> None:
+        """Write the manifest, or check that the folder's run was asked the same.
+
+        Raises:
+            UsageError: it was asked something else.
+        """
+        settings: dict[str, Any] = {"command": "train", "adapler_explain": __version__} | asdict(self.config)
+        settings |= {"model_checksum": self.model_checksum, "source": self.train_split.source}
+        settings |= {"data_folder": str(self.train_split.folder)}
+        settings |= {"train_checksum": self.train_split.checksum, "val_checksum": self.val_split.checksum}
+        settings |= {"train_examples": len(self.train_split.examples), "val_examples": len(self.val_split.examples)}
+        manifest = self.folder / "manifest.json"
+        if manifest.exists():
+            old = json.loads(manifest.read_text(encoding="utf-8"))
+            changed = [key for key in settings if key not in FREE and old.get(key) != settings[key]]
+            if changed:
+                raise UsageError(
+                    f"--output-dir {self.folder}: holds a run with other settings ({', '.join(changed)}); "
+                    "give the same settings to go on, or another folder"
+                )
+        elif self.world.is_first:
+            write_json(manifest, settings)
+
+
+def rounded(row: dict[str, Any]) -> dict[str, Any]:
+    """``row`` with the numbers in its lists at four significant digits, for reading."""
+    return {
+        key: [float(f"{number:.4g}") for number in value]
+        if isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(n, float) for n in value)
+        else value
+        for key, value in row.items()
+    }

@@ -1,4 +1,4 @@
-"""Where an optimisation stands, in one safetensors file that is replaced whole: weights, optimiser, and a little JSON."""
+"""Where an optimisation stands, in one safetensors file that is replaced whole: weights, optimiser, some JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eraser_eval.files import replacing
 
 
 def save(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Write the weights of ``model``, what ``optimiser`` remembers of them, and ``state`` (JSON), whole or not at all."""
+    """Write ``model``'s weights, what ``optimiser`` remembers of them, and ``state`` (JSON), whole or not at all."""
     tensors = {f"model/{name}": value.contiguous() for name, value in model.state_dict().items()}
     for index, parameter in enumerate(_parameters(optimiser)):
         for key, value in optimiser.state.get(parameter, {}).items():

@@ -1,4 +1,4 @@
-"""Training as it goes, on stderr: loss terms, thresholds, what each layer keeps; a line a minute where no terminal is."""
+"""Training as it goes, on stderr: loss terms, thresholds, what each layer keeps; else a line a minute."""
 
 from __future__ import annotations
 

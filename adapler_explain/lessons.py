@@ -1,8 +1,8 @@
 """What the last stage of training is taught with, on disk: for every window its saliency and the teacher's logits.
 
 A folder of ``part-<n>.safetensors``, each made whole; what is there is not made again. In a file: ``saliency``, the
-pieces of its windows one after the other; ``lengths`` ``[windows]``; ``logits`` ``[windows, classes]``; and in the metadata
-the names of the windows, ``<example id>/<number>``, as a JSON list.
+pieces of its windows one after the other; ``lengths`` ``[windows]``; ``logits`` ``[windows, classes]``; and in the
+metadata the names of the windows, ``<example id>/<number>``, as a JSON list.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Lesson:
 
 
 def write_lessons(run: Run, items: Sequence[Item], models: Sequence[Path], folder: Path) -> None:
-    """Write the lessons of ``items``, averaged over the fine-tuned ``models``, into ``folder``; processes share the work."""
+    """Write the lessons of ``items``, averaged over the fine-tuned ``models``; processes share the work."""
     bounds = range(0, len(items), PART_WINDOWS)
     paths = {start: folder / f"part-{start // PART_WINDOWS:05d}.safetensors" for start in bounds}
     missing = [start for start in run.world.share(bounds) if not paths[start].is_file()]

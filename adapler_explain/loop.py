@@ -67,8 +67,8 @@ class Course:
         optimiser: over the model's parameters; its groups' learning rates are the highest ones.
         groups: parameters whose gradients are clipped together.
         learn: adds the gradients of a part to ``.grad`` and returns the part's share of each loss term.
-        close: called after every epoch with its number: validates, keeps what is to be kept, returns what to log. Called
-            again for the same epoch, with the same weights, where it was interrupted.
+        close: called after every epoch with its number: validates, keeps what is to be kept, returns what to log.
+            Called again for the same epoch, with the same weights, where it was interrupted.
         settle: called after every step.
         state: JSON that ``close`` works on; kept in checkpoints.
     """

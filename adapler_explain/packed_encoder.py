@@ -12,7 +12,9 @@ from adapler_explain import backbones, packed_layer
 from adapler_explain.removal import Packed
 
 
-def enter(model: Any, input_ids: Tensor, attention_mask: Tensor | None, token_type_ids: Tensor | None) -> Packed:
+def enter(
+    model: Any, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+) -> Packed:
     """The pieces of a padded batch with their embeddings.
 
     Args:
@@ -51,7 +53,7 @@ def dense_logits(
 
 
 def logits_of(model: Any, packed: Packed) -> Tensor:
-    """Class logits ``[batch, classes]`` from embedded pieces, without removal; differentiable where gradients are on."""
+    """Class logits ``[batch, classes]`` of embedded pieces, without removal; differentiable where gradients are on."""
     layers = backbones.layers(model)
     for index, layer in enumerate(layers):
         last = index == len(layers) - 1

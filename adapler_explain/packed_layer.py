@@ -47,8 +47,8 @@ def run(layer: nn.Module, packed: Packed, *, last: bool = False, quantized: bool
         compute = _prepared(layer, parts, last, quantized)
     elif quantized:
         raise ValueError(
-            "int8 inference is for plain layers in eval() mode (no hooks, adapters or dropout; not ModernBERT's) without "
-            "gradients: call it under torch.inference_mode()"
+            "int8 inference is for plain layers in eval() mode (no hooks, adapters or dropout; not ModernBERT's), "
+            "without gradients: call it under torch.inference_mode()"
         )
     else:
         compute = partial(through_modules, layer, last=last)
@@ -106,7 +106,7 @@ def through_modules(layer: Any, packed: Packed, *, last: bool, bias: Tensor | No
 
 
 def _near(packed: Packed, last: bool, reach: int) -> Tensor:
-    """``[batch, queries, keys]`` of the padded texts: whether two pieces stood at most ``reach`` apart in their text."""
+    """``[batch, queries, keys]`` of padded texts: whether two pieces stood at most ``reach`` apart in their text."""
     places = padded_places(packed.lengths, width := int(packed.lengths.max()))
     columns = packed.position.new_zeros(len(packed.lengths) * width).index_copy(0, places, packed.position)
     keys = columns.unflatten(0, (-1, width))

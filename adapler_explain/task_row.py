@@ -16,11 +16,10 @@ from adapler_explain.bench.subjects import stock_of
 from adapler_explain.classifier import Classifier, all_windows
 from adapler_explain.environment import describe
 from adapler_explain.measure import Measured, check_classes, measure, opened
-from adapler_explain.wall_clock import speedups, spread
+from adapler_explain.wall_clock import part, speedups
 from eraser_eval.errors import UsageError
 from eraser_eval.files import write_json
 
-TIMED_WINDOWS = 64
 TIMED_SECONDS = 4.0
 
 
@@ -129,8 +128,8 @@ def _scores(measured: Measured) -> dict[str, float]:
 
 def _timed(reference: Classifier, classifier: Classifier, texts: Any, size: int, factor: float) -> dict[str, Any]:
     """The wall clock at batches of ``size`` windows; all batches are full."""
-    count = max(min(TIMED_WINDOWS, len(texts)) // size, 1) * size
-    found = speedups(reference, classifier, spread(texts, count), size, (factor,), least=TIMED_SECONDS)
+    chosen = part(reference, classifier, texts, size)
+    found = speedups(reference, classifier, chosen, size, (factor,), least=TIMED_SECONDS)
     return found | {"ms": found["ms"][0], "speedup": found.pop("speedups")[0]}
 
 
@@ -145,11 +144,13 @@ def terminal(figures: Mapping[str, Any]) -> None:
     clocks = figures["wall_clock"]
     table = Table(box=box.SIMPLE)
     sizes = [f"wall clock, batch {row['batch']}" for row in clocks]
-    for title in ("", figures["metric"], "accuracy", "macro F1", "fewer FLOPs", *sizes):
+    keys = list(dict.fromkeys((figures["metric"], "accuracy", "macro_f1")))
+    for title in ("", *(key.replace("_f1", " F1") for key in keys), "fewer FLOPs", *sizes):
         table.add_column(title, justify="right" if title else "left", no_wrap=True)
 
     def scores(model: str) -> list[str]:
-        return [f"{figures[model][key]:.4f}" for key in ("score", "accuracy", "macro_f1")]
+        known = figures[model] | {figures["metric"]: figures[model]["score"]}
+        return [f"{known[key]:.4f}" for key in keys]
 
     table.add_row("fine-tuned", *scores("fine_tuned"), "1.00×", *(f"{row['stock_ms']:.1f} ms" for row in clocks))
     speeds = [f"{row['speedup']:.2f}×" for row in clocks]

@@ -6,8 +6,8 @@
     <output>/saliency/        saliency, and the fine-tuned model's logits, of every window that the last stage will see
     <output>/adapler/         the model that was kept
 
-A stage whose output is there is not run again; one that was cut off goes on (``.partial-<stage>/``), and comes to the same
-weights. Outputs appear under their name only when complete.
+A stage whose output is there is not run again; one that was cut off goes on (``.partial-<stage>/``), and comes to the
+same weights. Outputs appear under their name only when complete.
 """
 
 from __future__ import annotations
@@ -206,6 +206,6 @@ def room_on_disk(folder: Path) -> Iterator[None]:
             raise
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error).splitlines()[0]
         raise StorageError(
-            f"--output-dir {folder}: cannot be written to ({reason}); the last checkpoint there is whole: free space and "
-            "give the same command again"
+            f"--output-dir {folder}: cannot be written to ({reason}); the last checkpoint there is whole: free space "
+            "and give the same command again"
         ) from None

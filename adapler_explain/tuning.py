@@ -22,17 +22,15 @@ from adapler_explain.environment import describe
 from adapler_explain.frontier import Frontier
 from adapler_explain.measure import Measured, measure, opened
 from adapler_explain.tuning_results import write_frontier
-from adapler_explain.wall_clock import speedups, spread
+from adapler_explain.wall_clock import part, speedups
 from adapler_explain.windows import Window
 from eraser_eval.datasets import Split
 from eraser_eval.errors import UsageError
 from eraser_eval.files import exclusive, write_text
 
 MAX_DROP = 0.01
-TIMED_WINDOWS = 64
 TIMED_BATCH = 32
-# A pass of the stock model, and all of them together, at least.
-PASS_SECONDS, TIMED_SECONDS = 4.0, 1.0
+TIMED_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -154,10 +152,8 @@ def reference_of(config: TuneConfig, classifier: Classifier, unpruned: Measured)
 def timed(classifier: Classifier, texts: Sequence[Window], factors: Sequence[float]) -> dict[str, Any]:
     """Wall clocks at ``factors`` beside the stock model's, see :func:`wall_clock.speedups`, on a part of ``texts``."""
     stock = Classifier(stock_of(classifier.model), classifier.tokenizer, classifier.window_pieces)
-    few = spread(texts, 8)
-    once = speedups(stock, classifier, few, len(few), rounds=1, least=0.0)["stock_ms"] / 1000
-    count = min(max(int(PASS_SECONDS / once), len(few)), TIMED_WINDOWS)
-    return speedups(stock, classifier, spread(texts, count), TIMED_BATCH, factors, rounds=3, least=TIMED_SECONDS)
+    chosen = part(stock, classifier, texts, TIMED_BATCH)
+    return speedups(stock, classifier, chosen, TIMED_BATCH, factors, rounds=3, least=TIMED_SECONDS)
 
 
 def rows_of(frontier: Frontier, timing: dict[str, Any] | None) -> list[dict[str, Any]]:

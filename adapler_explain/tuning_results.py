@@ -66,13 +66,15 @@ def frontier(figures: Figures) -> Figure:
 def terminal(figures: Figures) -> None:
     """Print the frontier, what it is compared with, and the point that was stored."""
     table = Table(box=box.SIMPLE)
-    for title in ("factor", figures["metric"], "accuracy", "fewer FLOPs", "wall clock", "kept", ""):
+    scores = dict.fromkeys(("accuracy", figures["metric"]))
+    for title in ("factor", *scores, "fewer FLOPs", "wall clock", "kept", ""):
         table.add_column(title, justify="right" if title else "left", no_wrap=True)
     for row in figures["points"]:
         speed = "" if row["measured_speedup"] is None else f"{row['measured_speedup']:.2f}×"
         mark = "← stored" if row["factor"] == figures["chosen"] else ""
-        scores = (f"{row['factor']:.4g}", f"{row['score']:.4f}", f"{row['accuracy']:.4f}")
-        table.add_row(*scores, f"{row['flops_speedup']:.2f}×", speed, f"{row['kept']:.3f}", mark)
+        known = row | {figures["metric"]: row["score"]}
+        shown = (f"{known[name]:.4f}" for name in scores)
+        table.add_row(f"{row['factor']:.4g}", *shown, f"{row['flops_speedup']:.2f}×", speed, f"{row['kept']:.3f}", mark)
     console = Console(highlight=False)
     console.print(table)
     console.print(

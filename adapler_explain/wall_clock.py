@@ -12,6 +12,9 @@ from adapler_explain.bench.measure import Work, interleaved
 from adapler_explain.classifier import Classifier
 from adapler_explain.windows import Window, chunks
 
+PASS_SECONDS = 4.0
+FEWEST, MOST = 8, 64
+
 
 def speedups(
     stock: Classifier,
@@ -58,6 +61,17 @@ def speedups(
         "ms": ms,
         "speedups": [stock_ms / taken for taken in ms],
     }
+
+
+def part(stock: Classifier, pruned: Classifier, windows: Sequence[Window], batch: int) -> list[Window]:
+    """As many of ``windows``, evenly spaced, as ``stock`` needs :data:`PASS_SECONDS` for; whole batches if there are.
+
+    They are :data:`FEWEST` to :data:`MOST`, or one batch; the first seconds of work warm up the machine, too.
+    """
+    few = spread(windows, FEWEST)
+    once = speedups(stock, pruned, few, min(batch, FEWEST), rounds=1, least=0.0)["stock_ms"] / 1000
+    count = min(max(int(PASS_SECONDS / once), FEWEST), MOST, len(windows))
+    return spread(windows, max(count // batch, 1) * batch)
 
 
 def spread(windows: Sequence[Window], most: int) -> list[Window]:

@@ -88,7 +88,7 @@ def run_row(row: Row, seed: int, data: str, model: str, runs: Path) -> dict[str,
 
 
 def tuned_point(checkpoint: Path, source: Sequence[str], limit: int) -> str:
-    """The name of the stored point that loses at most one point on val; empty where none does: then the thresholds stay."""
+    """The name of the stored point that loses at most one point on val; empty where none does."""
     words = ["tune", checkpoint, *source, "--max-drop", 0.01, "--name", POINT, "--limit", limit]
     ended = subprocess.run([sys.executable, "-m", "adapler_explain.cli", *map(str, words)], check=False)
     if ended.returncode not in (0, 2):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +238,7 @@ def test_a_step_in_parts_has_the_losses_of_the_whole(config: TrainConfig, tmp_pa
     parted = replace(plain, accumulate=3, output_dir=str(tmp_path / "parts"))
     train(plain)
     train(parted)
-    a, b = (torch.tensor(sum(losses_of(Path(c.output_dir)), [])) for c in (plain, parted))
+    a, b = (torch.tensor([*chain.from_iterable(losses_of(Path(c.output_dir)))]) for c in (plain, parted))
     torch.testing.assert_close(a, b, rtol=2e-3, atol=1e-5)
 
 
@@ -251,7 +252,7 @@ def test_two_processes_have_the_losses_of_one(config: TrainConfig, tmp_path: Pat
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("Kept model") == 1
-    a, b = (torch.tensor(sum(losses_of(Path(c.output_dir)), [])) for c in (single, double))
+    a, b = (torch.tensor([*chain.from_iterable(losses_of(Path(c.output_dir)))]) for c in (single, double))
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
     one, two = (load_file(Path(c.output_dir) / "adapler" / "model.safetensors") for c in (single, double))
     for name, weight in one.items():

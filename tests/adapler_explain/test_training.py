@@ -7,11 +7,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import families
 import numpy as np
 import pytest
 import torch
 from conftest import annotation, write_dataset
 from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification
 
 from adapler_explain import lessons, stages
 from adapler_explain.classifier import Classifier
@@ -287,3 +289,16 @@ def test_distillation_follows_the_fine_tuned_model(config: TrainConfig) -> None:
     got = kept.logits(windows, prune=True).softmax(-1)
     scattered = (expected - expected.mean(0)).abs().mean()
     assert (got - expected).abs().mean() < 0.5 * scattered
+
+
+@pytest.mark.parametrize("family", families.CONFIGS)
+def test_every_encoder_trains(config: TrainConfig, tmp_path: Path, family: str) -> None:
+    start = tmp_path / family
+    stock = AutoModelForSequenceClassification.from_config(families.CONFIGS[family]())
+    stock.save_pretrained(start)
+    families.trained(family).save_pretrained(start)
+    folder = train(replace(config, model=str(start), epochs=1, fine_tune_epochs=1, dropout=0.2))
+    kept = Classifier.load(folder)
+    assert kept.model.config.model_type == f"adapler_{family}" and kept.window_pieces == 20
+    assert any(module.p == 0.2 for module in kept.model.modules() if isinstance(module, torch.nn.Dropout))
+    assert torch.isfinite(kept.logits(kept.windows(["the", "film"]), prune=True)).all()

@@ -21,6 +21,8 @@ from typing import Any
 from eraser_eval.files import write_json, write_text
 
 POINT = "max-drop-0.01"
+# What says where things lay on the machine, and nothing of what they are.
+PLACES = ("checkpoint", "reference_model", "data_root", "data_folder", "model", "output_dir")
 
 
 @dataclass(frozen=True)
@@ -43,24 +45,12 @@ class Row:
     seeds: tuple[int, ...] = (0,)
 
 
+SHORT = {"fine-tune-epochs": 2, "epochs": 2, "lr": 2e-5, "gamma": 0.03}
 ROWS = (
-    Row("sst2", {"limit": 12000, "fine-tune-epochs": 2, "epochs": 3}, split="val"),
-    Row("mrpc"),
-    Row("hatexplain", {"limit": 5000, "fine-tune-epochs": 2, "epochs": 3}),
-    Row("ag_news", {"limit": 4000, "val-limit": 1000, "fine-tune-epochs": 2, "epochs": 3}, tuned=1000),
-    Row(
-        "imdb",
-        {
-            "limit": 1500,
-            "val-limit": 400,
-            "window-pieces": 128,
-            "windows-per-document": 1,
-            "fine-tune-epochs": 2,
-            "epochs": 3,
-        },
-        measured=2000,
-        tuned=400,
-    ),
+    Row("sst2", {"limit": 12000, "fine-tune-epochs": 2, "epochs": 3, "phi": 2.5e-3}, split="val"),
+    Row("mrpc", {"phi": 2e-3}),
+    Row("hatexplain", {"limit": 3000, "phi": 1.2e-3} | SHORT),
+    Row("ag_news", {"limit": 2500, "val-limit": 500, "phi": 1.6e-3} | SHORT, measured=2000, tuned=500),
 )
 
 
@@ -82,9 +72,10 @@ def run_row(row: Row, seed: int, data: str, model: str, runs: Path) -> dict[str,
         wanted = ("--operating-point", point) if point else ()
         command("measure", kept, *source, "--split", row.split, "--limit", row.measured, *wanted, "--json", figures)
     settings = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
-    val = json.loads((run / "adapler" / "val.json").read_text(encoding="utf-8"))
     measured: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8"))
-    return measured | {"train": settings, "val": val}
+    val = json.loads((run / "adapler" / "val.json").read_text(encoding="utf-8"))
+    train = {key: value for key, value in settings.items() if key not in PLACES}
+    return {key: value for key, value in measured.items() if key not in PLACES} | {"train": train, "val": val}
 
 
 def tuned_point(checkpoint: Path, source: Sequence[str], limit: int) -> str:

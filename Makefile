@@ -12,7 +12,7 @@ HUMAN = $(foreach who,majority union,$(if $(wildcard $(PEOPLE)/$(who).jsonl),--a
 BUNDLED := data/models/adapler-movies
 OURS := unpruned,unpruned-int8,adapler,adapler-padded,adapler-one-at-a-time,adapler-int8
 
-.PHONY: setup format lint types test test-slow test-browser check app screenshots bench bench-score eval minilm train tasks results wheel clean
+.PHONY: setup format lint types test test-slow test-browser check app screenshots bench bench-score bench-teachers eval minilm train tasks results wheel clean
 
 setup: .venv/.installed
 
@@ -79,6 +79,10 @@ train: minilm
 # The task table: every task of the table in README.md trained, tuned on val and measured.
 tasks: minilm
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/tasks.py --data-root $(DATA) --model $(MINILM)
+
+# Which teacher agrees with people, on the bundled model with removal off.
+bench-teachers: setup
+	$(BIN)/python benchmarks/teachers.py --model $(BUNDLED) --data-root $(DATA) --dataset movies --split val --limit 60
 
 # The figures in README.md, from a finished 'make train': bundle the model, evaluate it on the real test split with the
 # fine-tuned model as the one that attention and gradients explain, and put the figures into its card.

@@ -85,11 +85,11 @@ class TrainConfig:
     start: str = "fine-tuned"
     distill: float = 0.5
     epochs: int = 4
-    lr: float = 5e-5
+    lr: float = 2e-5
     predictor_lr: float = 2e-3
     threshold_lr: float = 1e-2
     eta: float = 0.25
-    gamma: float = 0.1
+    gamma: float = 0.03
     phi: float = 5e-4
     sharpness: float = 50.0
     sharpness_growth: float = 1.5

@@ -31,7 +31,7 @@ CLASSIFICATION = (
         licence="not stated",
         citation=f"Socher et al. 2013; {GLUE}",
         window_pieces=64,
-        recipe={"gamma": 0.1, "phi": 8e-3},
+        recipe={"gamma": 0.03, "phi": 2.5e-3},
         published={"gamma": 0.005, "phi": 5e-4},
         tables=Tables(
             files=_files("train", "val", val=("dev.tsv",)),
@@ -68,7 +68,7 @@ CLASSIFICATION = (
         metric="f1",
         window_pieces=128,
         # GLUE's own test.tsv has no labels; the original test file has.
-        recipe={"gamma": 0.1, "phi": 2e-3},
+        recipe={"gamma": 0.03, "phi": 2e-3},
         tables=Tables(
             files=_files("train", "val", "test", val=("dev.tsv",), test=("msr_paraphrase_test.txt",)),
             columns=(
@@ -90,7 +90,7 @@ CLASSIFICATION = (
         licence="OANC licence, CC BY-SA 3.0 and CC BY 3.0, by genre",
         citation=f"Williams et al. 2018; {GLUE}",
         window_pieces=128,
-        recipe={"gamma": 0.1, "phi": 3e-3},
+        recipe={"gamma": 0.03, "phi": 3e-3},
         tables=Tables(
             files=_files("train", "val", val=("dev_matched.tsv",)),
             columns=(
@@ -112,7 +112,7 @@ CLASSIFICATION = (
         licence="CC BY-SA 4.0",
         citation=f"Rajpurkar et al. 2016; {GLUE}",
         window_pieces=128,
-        recipe={"gamma": 0.1, "phi": 2e-3},
+        recipe={"gamma": 0.03, "phi": 2e-3},
         tables=Tables(
             files=_files("train", "val", val=("dev.tsv",)),
             columns=(PAIR, Columns(text="question", pair="sentence")),
@@ -129,7 +129,7 @@ CLASSIFICATION = (
         licence="non-commercial use",
         citation="Gulli 2005; Zhang et al. 2015",
         window_pieces=128,
-        recipe={"gamma": 0.1, "phi": 2.5e-3},
+        recipe={"gamma": 0.03, "phi": 1.6e-3},
         published={"gamma": 0.1, "phi": 0.1},
         tables=Tables(
             files=_files("train", "val", "test"),
@@ -164,7 +164,7 @@ CLASSIFICATION = (
         citation="Lehmann et al. 2015; Zhang et al. 2015",
         window_pieces=128,
         # The text is the abstract without the title, as in the paper.
-        recipe={"gamma": 0.1, "phi": 2e-3},
+        recipe={"gamma": 0.03, "phi": 2e-3},
         tables=Tables(
             files=_files("train", "val", "test"),
             columns=(SINGLE, Columns(text="content", pair="")),

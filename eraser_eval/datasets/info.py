@@ -69,6 +69,6 @@ class DatasetInfo:
     has_sample: bool = False
     metric: str = "accuracy"
     window_pieces: int = 512
-    recipe: Mapping[str, float] = field(default_factory=lambda: {"gamma": 0.1, "phi": 5e-4})
+    recipe: Mapping[str, float] = field(default_factory=lambda: {"gamma": 0.03, "phi": 5e-4})
     published: Mapping[str, float] = field(default_factory=dict)
     tables: Tables | None = None

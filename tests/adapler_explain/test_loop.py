@@ -255,7 +255,7 @@ def test_two_processes_have_the_losses_of_one(config: TrainConfig, tmp_path: Pat
     a, b = (torch.tensor([*chain.from_iterable(losses_of(Path(c.output_dir)))]) for c in (single, double))
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
     one, two = (load_file(Path(c.output_dir) / "adapler" / "model.safetensors") for c in (single, double))
-    # A softmax does not see what is added to all of its scores: the true gradient of these is 0, and AdamW makes steps of
+    # A softmax does not see what is added to all of its scores: the true gradient of these is 0, and AdamW steps by
     # their rounding.
     seen = {name: weight for name, weight in one.items() if not name.endswith((".out.bias", ".key.bias"))}
     for name, weight in seen.items():

@@ -17,13 +17,16 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertTokenizer, DistilBertTokenizer, ElectraTokenizer, PreTrainedTokenizerFast, RobertaTokenizer
 
+from adapler_explain.bulk import bulk
+from adapler_explain.bulk_files import BulkConfig
 from adapler_explain.classifier import Classifier, all_windows
 from adapler_explain.explainers import EXPLAINERS
-from adapler_explain.predict import Explained, Probabilities, predict
+from adapler_explain.predict import Explained, Probabilities, mean_probabilities, predict
 from adapler_explain.trace import trace
 from adapler_explain.windows import Frame, TextError
 from eraser_eval.datasets import from_rows, load
 from eraser_eval.errors import DataError, UsageError
+from eraser_eval.prediction_file import read_predictions
 
 FIRST, SECOND = "the good film , a good end", "bad bad film"
 MERGES = [("Ġ", "g"), ("o", "o"), ("Ġg", "oo"), ("g", "oo"), ("Ġ", "b")]
@@ -178,6 +181,26 @@ def test_words_of_both_texts_get_scores(small: Classifier) -> None:
     np.testing.assert_allclose(found.probabilities, whole, atol=1e-6)
     alone = Probabilities().of(small, True, replace(example, pair=False))
     assert not np.allclose(whole, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("column", ["text_pair", "other"])
+def test_predict_reads_pairs(checkpoint: Path, tmp_path: Path, column: str) -> None:
+    path, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    rows = [{"text": "good film", column: "the bad end", "id": "a"}, {"text": "good film", column: None}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    bulk(BulkConfig(str(path), str(output), str(checkpoint), pair=column, explain=True))
+    pair, single = (json.loads(line) for line in output.read_text().splitlines())
+    classifier = Classifier.load(checkpoint)
+    words = ["good", "film", "the", "bad", "end"]
+    for line, windows in ((pair, classifier.windows(words, pair_at=2)), (single, classifier.windows(words[:2]))):
+        expected = mean_probabilities(classifier, windows, True)
+        assert list(line["classification_scores"].values()) == pytest.approx(expected, abs=1e-5)
+    entries = {entry["docid"]: len(entry["soft_rationale_predictions"]) for entry in pair["rationales"]}
+    assert entries == {"a": 2, "a/pair": 3} and [entry["docid"] for entry in single["rationales"]] == ["row-2"]
+    assert len(read_predictions(output)) == 2
+    path.write_text(json.dumps({"text": "good film", column: 7}) + "\n")
+    with pytest.raises(DataError, match=f"in.jsonl:1: needs a text in column '{column}'"):
+        bulk(BulkConfig(str(path), str(output), str(checkpoint), pair=column))
 
 
 def test_frames_interleave_texts_and_special_pieces() -> None:

@@ -15,15 +15,21 @@ if TYPE_CHECKING:
 
 
 def with_words(example: Example, kept: list[int]) -> Example:
-    """``example`` with only the words at ``kept``, as one document, without people's marks.
+    """``example`` with only the words at ``kept``, as one document (of a pair, one for each text that has some left),
+    without people's marks.
 
     Args:
         example: with all words.
         kept: ascending places, at least one.
     """
-    words = tuple(example.words[place] for place in kept)
-    document = replace(example.documents[0], sentences=(words,))
-    return replace(example, documents=(document,), evidence=(), annotators=())
+    second = len(example.documents[0]) if example.pair else len(example.words)
+    texts = ([place for place in kept if place < second], [place for place in kept if place >= second])
+    documents = tuple(
+        replace(document, sentences=(tuple(example.words[place] for place in places),))
+        for document, places in zip(example.documents, texts, strict=False)
+        if places
+    )
+    return replace(example, documents=documents, evidence=(), annotators=(), pair=len(documents) > 1)
 
 
 def changed(example: Example, trace: Trace, present: IntArray, label: str) -> Reading:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from adapler_app.whatif import with_words
 
+from adapler_app.whatif import with_words
 from eraser_eval.records import Document, Example
 
 PAIR = Example("a", (Document("a", (("x", "y"),)), Document("a/pair", (("u", "v"),))), "POS", pair=True)

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from eraser_eval import score
-from eraser_eval.datasets import DATASETS, DatasetInfo, Split, find, limited, load
+from eraser_eval.datasets import DATASETS, DatasetInfo, Split, find, limited, load, tables
 from eraser_eval.errors import DataError, MissingError, UserError
 from eraser_eval.files import checksum
 from eraser_eval.jsonl import document_of
@@ -113,10 +113,19 @@ def sources(runs: Path, data_root: Path | None, labels: Iterable[str]) -> list[S
         found += [
             Source(f"{info.name}-{split}{sample}", None, info.name, split, file.stat().st_mtime_ns)
             for split in SPLITS
-            if (file := folder / f"{split}.jsonl").is_file()
+            if (file := _split_file(info, folder, split)) is not None
         ]
     folders = sorted(path.parent for path in runs.glob("*/metrics.json")) if runs.is_dir() else []
     return found + [Source(f"run {folder.name}", folder) for folder in folders if _manifest(folder) is not None]
+
+
+def _split_file(info: DatasetInfo, folder: Path, split: str) -> Path | None:
+    """The file that holds ``split``; None where there is none."""
+    try:
+        file = tables.split_file(info, info.tables, folder, split)[0] if info.tables else folder / f"{split}.jsonl"
+    except MissingError:
+        return None
+    return file if file.is_file() else None
 
 
 def open_dataset(source: Source, data_root: Path | None) -> Opened:

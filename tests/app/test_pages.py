@@ -617,6 +617,22 @@ def test_operating_point_zero_keeps_every_word(world: World) -> None:
     assert metrics(app)[f"Probability of {label}"] == f"{unpruned[label]:.3f}"
 
 
+def test_a_stored_operating_point_has_a_button(world: World) -> None:
+    config = world.model / "config.json"
+    before = config.read_text()
+    content = json.loads(before)
+    content["operating_points"] = {"<b>fast": {"factor": 2.5}, "far": {"factor": 7.0}}
+    try:
+        config.write_text(json.dumps(content))
+        app = open_page("what-if", source=RUN, doc="c.txt")
+        app.button(key="point <b>fast").click().run()
+        assert app.slider(key="point").value == 2.5 and errors(app) == []
+        app.button(key="point far").click().run()
+        assert app.slider(key="point").value == 3.0
+    finally:
+        config.write_text(before)
+
+
 def test_a_link_to_an_operating_point() -> None:
     assert metrics(open_page("what-if", source=RUN, doc="a.txt", point="0"))["Words kept"] == "9 of 9"
     assert open_page("what-if", source=RUN, doc="a.txt", point="99").slider(key="point").value <= 3

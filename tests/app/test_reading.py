@@ -29,7 +29,7 @@ from adapler_app.reading import OWN, Reading, breaks, clean, fate, reading, roun
 from adapler_app.whatif import changed
 from adapler_explain.evaluate import EvalConfig, evaluate
 from adapler_explain.trace import Trace
-from eraser_eval.datasets import from_rows
+from eraser_eval.datasets import DATASETS, from_rows
 from eraser_eval.errors import DataError, MissingError, UserError
 from eraser_eval.prediction_file import prediction_line
 from eraser_eval.records import Document, Example, Prediction, Span, mask_of, spans_of
@@ -289,6 +289,15 @@ def test_data_sets_with_the_models_classes_can_be_opened(tmp_path: Path, data_ro
     assert names(tmp_path / "absent", data_root, ("bad", "good")) == []
     (data_root / "movies" / "val.jsonl").unlink()
     assert names(tmp_path / "absent", data_root) == ["movies-test", "movies-train"]
+
+
+def test_the_tables_of_a_classification_task_can_be_opened(tmp_path: Path) -> None:
+    folder = tmp_path / "glue" / "SST-2"
+    folder.mkdir(parents=True)
+    (folder / "dev.tsv").write_text("sentence\tlabel\ngood film\t1\n")
+    assert names(tmp_path / "absent", tmp_path, DATASETS["sst2"].labels) == ["sst2-val"]
+    (folder / "train.tsv").write_text("sentence\tlabel\ngood film\t1\n")
+    assert names(tmp_path / "absent", tmp_path, DATASETS["sst2"].labels) == ["sst2-val", "sst2-train"]
 
 
 def test_a_release_may_stand_where_the_environment_says(

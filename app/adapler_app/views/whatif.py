@@ -17,6 +17,9 @@ from adapler_app.whatif import changed, nothing_left, with_words
 from eraser_eval.errors import MissingError
 from eraser_eval.records import Example
 
+# The largest factor of the thresholds that the slider has.
+HIGHEST = 3.0
+
 
 def what_if() -> None:
     """The page."""
@@ -24,6 +27,20 @@ def what_if() -> None:
     st.title(as_text(clean(example.id)))
     st.caption("The model runs again at every change. A word that is switched off is taken out of the text.")
     experiment(source, example)
+
+
+def stored_points(model: str | None) -> None:
+    """A button for each operating point that ``tune`` has stored in the model, which moves the slider there."""
+    stored = adapler_model(model).model.config.operating_points or {}
+
+    def move(factor: float) -> None:
+        st.session_state["point"] = min(factor, HIGHEST)
+        link.changed("point")
+
+    with st.container(horizontal=True, gap="small"):
+        for name, point in stored.items():
+            factor = float(point["factor"])
+            st.button(as_text(f"{clean(name)} ({factor:.3g})"), key=f"point {name}", on_click=move, args=(factor,))
 
 
 @st.fragment
@@ -34,12 +51,13 @@ def experiment(source: Opened | None, example: Example) -> None:
     if model is None:
         raise MissingError(f"{source.name if source else ''}: the model that made these predictions is not here")
     label = "Operating point: factor of the thresholds (above 1 keeps fewer words)"
-    link.begin("point", link.number(0.0, 3.0, float))
+    link.begin("point", link.number(0.0, HIGHEST, float))
     if "point" not in st.session_state:
         st.session_state["point"] = 1.0
     point = link.hold(
-        "point", st.slider(label, 0.0, 3.0, step=0.05, key="point", on_change=link.changed, args=("point",))
+        "point", st.slider(label, 0.0, HIGHEST, step=0.05, key="point", on_change=link.changed, args=("point",))
     )
+    stored_points(model)
     # A document's words that are off, kept while the reader looks at others.
     key = f"what_{source.name if source else 'text'}_{example.id}_{crc32(' '.join(example.words).encode())}"
     memory: dict[str, frozenset[int]] = st.session_state.setdefault("switched_off", {})

@@ -18,7 +18,7 @@ from adapler_explain.bulk_files import FORMATS, STREAM, BulkConfig, rows_of, sin
 from adapler_explain.classifier import Classifier, check_device
 from adapler_explain.explainers.adapler import alive_in, survival_of
 from adapler_explain.progress import Progress
-from adapler_explain.windows import TextError, Window, by_pieces, word_maxima
+from adapler_explain.windows import TextError, Window, by_pieces, word_scores
 from eraser_eval.datasets import bundled
 from eraser_eval.datasets.rows import documents_of
 from eraser_eval.errors import DataError, MissingError, UsageError
@@ -124,7 +124,7 @@ def predictions(classifier: Classifier, group: Sequence[Text], config: BulkConfi
 def rationale(text: Text, survival: Sequence[Any], layers: int) -> dict[str, Any]:
     """The words alive at the end, in ERASER's format and as text; soft scores are how long each word survived."""
     words = [word for document in text.documents for word in document.words]
-    scores = word_maxima(survival, text.windows, len(words))
+    scores = word_scores(survival, text.windows, len(words))
     mask = alive_in(scores, layers - 1)
     entries = []
     begin = 0

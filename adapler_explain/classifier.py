@@ -21,7 +21,7 @@ from transformers import logging as transformers_logging
 import adapler_explain.modeling  # noqa: F401  (registers the model with transformers' Auto classes)
 from adapler_explain import backbones, packed_encoder
 from adapler_explain.config import operating_factor, without_points
-from adapler_explain.windows import BATCH_PIECES, Frame, Pieces, TextError, Window, by_pieces, cut
+from adapler_explain.windows import BATCH_PIECES, Frame, Input, Pieces, TextError, Window, by_pieces, cut
 from eraser_eval.datasets import Split
 from eraser_eval.errors import DataError, MissingError, UsageError
 from eraser_eval.files import checksum
@@ -100,30 +100,49 @@ class Classifier:
             TextError: the query or the second text leaves no room, or a text holds no piece.
             UsageError: the tokenizer puts no [CLS] in front.
         """
-        single, double = self._frames
+        return self.cut(self.read(words, query, pair_at))
+
+    def read(self, words: Sequence[str], query: str = "", pair_at: int | None = None) -> Input:
+        """The pieces of a document, or of a pair of texts, and of its query; arguments and errors as above."""
         lead = [query] if query else []
         if pair_at is None:
-            asked, first, second = self._pieces(lead, -1), self._pieces(words, 0), Pieces([], [])
+            found = Input(self._pieces(lead, -1), self._pieces(words, 0))
         else:
             both, second = self._pieces([*lead, *words[:pair_at]], -len(lead)), self._pieces(words[pair_at:], pair_at)
             own = both.words.count(-1)
-            asked, first = both[:own], both[own:]
-        if not first or (pair_at is not None and not second):
+            found = Input(both[:own], both[own:], second)
+        if not found.first or (pair_at is not None and not found.second):
             raise TextError("the text holds no piece that the tokenizer knows; remove or mend the document")
-        frame = double if asked or second else single
-        room = self.window_pieces - len(frame) - len(asked) - len(second)
+        return found
+
+    def cut(self, pieces: Input) -> list[Window]:
+        """The windows of what was read, or of what was left of it; one with special pieces alone where nothing is.
+
+        Raises:
+            TextError: the query or the second text leaves no room.
+        """
+        single, double = self._frames
+        asked, first, second = pieces.asked, pieces.first, pieces.second
+        frame = single if second is None and not asked else double
+        length = 0 if second is None else len(second)
+        room = self.window_pieces - len(frame) - len(asked) - length
         if room < 1:
             fixed = " and ".join([*(["the query"] if asked else []), *(["the second text"] if second else [])])
-            pieces = f"{len(asked) + len(second)} pieces leaves no room in a window of {self.window_pieces}"
-            raise TextError(f"{fixed} of {pieces}")
-        stretches = [first[a:b] for a, b in cut(first.words, room)]
-        if second:
+            raise TextError(
+                f"{fixed} of {len(asked) + length} pieces leaves no room in a window of {self.window_pieces}"
+            )
+        stretches = [first[a:b] for a, b in cut(first.words, room)] if first else [first]
+        if second is not None:
             return [frame.window(asked + stretch, second) for stretch in stretches]
         return [frame.window(asked, stretch) if asked else frame.window(stretch) for stretch in stretches]
 
     def windows_of(self, example: Example) -> list[Window]:
         """The windows of an example; see :meth:`windows`."""
-        return self.windows(example.words, example.query, example.pair_at)
+        return self.cut(self.read_example(example))
+
+    def read_example(self, example: Example) -> Input:
+        """The pieces of an example; see :meth:`read`."""
+        return self.read(example.words, example.query, example.pair_at)
 
     @cached_property
     def _frames(self) -> tuple[Frame, Frame]:
@@ -166,6 +185,9 @@ class Classifier:
             "input_ids": padded([window.input_ids for window in windows], self.tokenizer.pad_token_id),
             "attention_mask": padded([(1,) * len(window) for window in windows], 0),
         }
+        for row, window in enumerate(windows):
+            if window.absent:
+                batch["attention_mask"][row, list(window.absent)] = 0
         segments = backbones.segments(self.model)
         if segments:
             types = padded([window.token_type_ids for window in windows], 0)

@@ -59,7 +59,9 @@ def eval_command(
     reference_model: Annotated[
         str | None, typer.Option(help="Classifier that attention and gradients explain. Default: --model, removal off.")
     ] = None,
-    methods: Annotated[str | None, typer.Option(help="Comma-separated. Default: all but integrated-gradients.")] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Comma-separated, e.g. lime,attention@3 (a layer). Default: the quick ones.")
+    ] = None,
     target: Annotated[str, typer.Option(help="Class to explain: predicted or gold.")] = "predicted",
     layer: Annotated[
         int | None, typer.Option(help="Layer (from 0) whose words are AdapLeR's. Default: the last.")
@@ -74,7 +76,17 @@ def eval_command(
     ] = "table",
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
     seed: Annotated[int, typer.Option(min=0, help="Of random scores and the bootstrap.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Windows in one pass of attention and gradients.")] = 16,
+    batch_size: Annotated[
+        str, typer.Option(help="Windows in one pass of attention and gradients; auto: as many as fit.")
+    ] = "auto",
+    pool: Annotated[str, typer.Option(help="A word's score from its pieces': max, sum or mean.")] = "max",
+    sign: Annotated[str, typer.Option(help="Scores as they are (signed), or absolute.")] = "signed",
+    faithfulness: Annotated[
+        str, typer.Option(help="Erase words to test rationales: remove, mask, pad or layer:NUMBER. Default: do not.")
+    ] = "",
+    fractions: Annotated[str, typer.Option(help="Shares of the words that are erased, and kept.")] = (
+        "0.01,0.05,0.1,0.2,0.5"
+    ),
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     add: Annotated[
         list[str] | None,
@@ -88,6 +100,7 @@ def eval_command(
     if nproc > 1 and not parallel.is_started():
         raise typer.Exit(parallel.start(sys.argv[1:], nproc))
     from adapler_explain.evaluate import EvalConfig, evaluate
+    from adapler_explain.faithfulness import fractions_of
 
     folder, figures = evaluate(
         EvalConfig(
@@ -105,6 +118,10 @@ def eval_command(
             device=device,
             seed=seed,
             batch_size=batch_size,
+            pool=pool,
+            sign=sign,
+            faithfulness=faithfulness,
+            fractions=fractions_of(fractions),
             resume=resume,
             add=tuple(add or ()),
         )

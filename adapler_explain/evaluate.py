@@ -15,20 +15,29 @@ from pathlib import Path
 from re import fullmatch
 from typing import IO, Any
 
+from adapler_explain.batches import batches_of
 from adapler_explain.classifier import Classifier, all_windows, check_device
 from adapler_explain.environment import describe
-from adapler_explain.explainers import EXPLAINERS
+from adapler_explain.erasure import Operator
+from adapler_explain.explainers import EXPLAINERS, named
+from adapler_explain.explainers.baseline import inverse_document_frequency
+from adapler_explain.faithfulness import FRACTIONS, Erasing
 from adapler_explain.parallel import World, world
-from adapler_explain.predict import Explained, Probabilities, predict
+from adapler_explain.predict import OWN, Explained, Known, predict
 from adapler_explain.progress import Progress
 from adapler_explain.results import figures_of, write_results
 from adapler_explain.run_folder import check_claim, claim
+from adapler_explain.windows import POOLS, SIGNS
 from eraser_eval import human, score
 from eraser_eval.datasets import Split, bundled, limited, load
 from eraser_eval.errors import DataError, MissingError, UsageError
 from eraser_eval.files import checksum, exclusive, write_text
 from eraser_eval.prediction_file import prediction_line, prediction_of, read_predictions
-from eraser_eval.records import Prediction
+from eraser_eval.records import Example, Prediction
+
+# Documents that are explained together, before any of them is written.
+BATCH_WORDS = 4096
+BATCH_DOCUMENTS = 32
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,12 @@ class EvalConfig:
         output_dir: the run folder; None: ``runs/<dataset>-<split>`` (``-sample`` for the bundled sample).
         device: torch device.
         seed: of methods that draw and of the bootstrap.
-        batch_size: windows in one pass of attention and gradients; pruned passes take as many as fit 8192 pieces.
+        batch_size: windows in one pass of attention and gradients, or ``auto``: as many as fit; passes without either
+            take as many as fit 8192 pieces.
+        pool, sign: how a word's score is made from its pieces', see :func:`windows.word_scores`.
+        faithfulness: how words are erased to see whether a rationale is what the model needs, see
+            :class:`erasure.Operator`; empty: nothing is erased.
+        fractions: the shares of words that are erased, and kept alone.
         resume: go on with what the run folder holds.
         add: further rows of the table, each ``NAME=FILE``: a prediction file in ERASER's format, of people for
             instance, which may cover a part of the documents.
@@ -66,7 +80,11 @@ class EvalConfig:
     output_dir: str | None = None
     device: str = "cpu"
     seed: int = 0
-    batch_size: int = 16
+    batch_size: int | str = "auto"
+    pool: str = "max"
+    sign: str = "signed"
+    faithfulness: str = ""
+    fractions: tuple[float, ...] = FRACTIONS
     resume: bool = False
     add: tuple[str, ...] = ()
 
@@ -110,13 +128,17 @@ def evaluate(config: EvalConfig, data: Split | None = None) -> tuple[Path, dict[
 
 def chosen_methods(config: EvalConfig) -> tuple[str, ...]:
     """The methods to run, ``adapler`` first; the default ones where none are named."""
-    unknown = [method for method in config.methods if method not in EXPLAINERS]
-    if unknown:
-        raise UsageError(f"--methods {','.join(unknown)}: unknown; choose from {', '.join(EXPLAINERS)}")
+    for method in config.methods:
+        named(method)
+    if config.batch_size != "auto" and not (str(config.batch_size).isdigit() and int(config.batch_size) > 0):
+        raise UsageError(f"--batch-size {config.batch_size}: give a number of windows above 0, or auto")
+    for option, value, choices in (("pool", config.pool, POOLS), ("sign", config.sign, SIGNS)):
+        if value not in choices:
+            raise UsageError(f"--{option} {value}: choose from {', '.join(choices)}")
     if config.target not in ("predicted", "gold"):
         raise UsageError(f"--target {config.target}: choose predicted or gold")
-    named = config.methods or tuple(name for name, explainer in EXPLAINERS.items() if explainer.default)
-    return tuple(dict.fromkeys(("adapler", *named)))
+    wished = config.methods or tuple(name for name, explainer in EXPLAINERS.items() if explainer.default)
+    return tuple(dict.fromkeys((OWN, *wished)))
 
 
 def load_models(config: EvalConfig, split: Split, device: str) -> Explained:
@@ -134,16 +156,24 @@ def load_models(config: EvalConfig, split: Split, device: str) -> Explained:
                 f"{option}: its classes {', '.join(classifier.labels)} are not those of "
                 f"{split.info.name} ({', '.join(split.info.labels)})"
             )
-    data = f"{split.info.name}, {split.name}, {split.source}"
+    for method in config.methods:
+        named(method, layers)
+    operator = Operator.of(config.faithfulness, adapler) if config.faithfulness else None
+    if operator is not None and reference is not None:
+        Operator.of(config.faithfulness, reference)
     return Explained(
-        adapler,
-        reference,
-        config.target,
-        config.layer,
-        config.seed,
-        config.batch_size,
-        data,
-        adapler.factor(config.operating_point),
+        adapler=adapler,
+        reference=reference,
+        target=config.target,
+        layer=config.layer,
+        seed=config.seed,
+        batches=batches_of(config.batch_size),
+        data=f"{split.info.name}, {split.name}, {split.source}",
+        operating_point=adapler.factor(config.operating_point),
+        pool=config.pool,
+        sign=config.sign,
+        idf=inverse_document_frequency(example.words for example in split.examples),
+        erasing=None if operator is None else Erasing(operator, tuple(config.fractions)),
     )
 
 
@@ -151,12 +181,12 @@ def predict_all(
     split: Split, methods: Sequence[str], explained: Explained, folder: Path, workers: World
 ) -> dict[str, list[Prediction]]:
     """The predictions of every method: read from ``folder`` where it has them, else made and written to it."""
-    known = Probabilities()
+    known = Known()
     budgets: dict[str, int] = {}
     made: dict[str, list[Prediction]] = {}
     for method in methods:
         made[method] = _predict_method(split, method, explained, known, budgets, folder, workers)
-        if method == "adapler":
+        if method == OWN:
             budgets |= {p.id: p.words_chosen for p in made[method]}
     return made
 
@@ -165,7 +195,7 @@ def _predict_method(
     split: Split,
     method: str,
     explained: Explained,
-    known: Probabilities,
+    known: Known,
     budgets: Mapping[str, int],
     folder: Path,
     workers: World,
@@ -178,10 +208,11 @@ def _predict_method(
         share = workers.share([example for example in split.examples if example.id not in done])
         workers.wait()
         with ahead(own) as file, Progress(method, len(share), "documents", quiet=not workers.is_first) as progress:
-            for example in share:
-                file.write(prediction_line(predict(example, method, explained, known, budgets)))
+            for batch in by_words(share):
+                for prediction in predict(batch, method, explained, known, budgets):
+                    file.write(prediction_line(prediction))
                 file.flush()
-                progress.advance()
+                progress.advance(len(batch))
         workers.wait()
         if workers.is_first:
             done = _done(folder, method)
@@ -191,6 +222,20 @@ def _predict_method(
         workers.wait()
         whole = _read_whole_lines(path)
     return [whole[example.id] for example in split.examples]
+
+
+def by_words(examples: Sequence[Example]) -> Iterator[list[Example]]:
+    """``examples`` in batches of at most :data:`BATCH_WORDS` words, or of one; those together are alike in length."""
+    batch: list[Example] = []
+    words = 0
+    for example in sorted(examples, key=lambda example: len(example.words)):
+        words += len(example.words)
+        if batch and (words > BATCH_WORDS or len(batch) == BATCH_DOCUMENTS):
+            yield batch
+            batch, words = [], len(example.words)
+        batch.append(example)
+    if batch:
+        yield batch
 
 
 def _done(folder: Path, method: str) -> dict[str, Prediction]:
@@ -238,7 +283,7 @@ def added_predictions(add: Sequence[str], split: Split) -> dict[str, list[Predic
         if not (sign and path and fullmatch(r"[\w.()-]+", name)):
             raise UsageError(f"--add {entry}: write NAME=FILE, with a name of letters, digits and . - _ ( )")
         people = name == human.METHOD and any(len(example.annotators) > 1 for example in split.examples)
-        if name in EXPLAINERS or name in added or people:
+        if name.partition("@")[0] in EXPLAINERS or name in added or people:
             raise UsageError(f"--add {entry}: the name {name!r} is taken; choose another")
         added[name] = [prediction for prediction in read_predictions(Path(path)) if prediction.id in wanted]
         if not added[name]:
@@ -258,6 +303,7 @@ def manifest_of(config: EvalConfig, split: Split, methods: Sequence[str], explai
         | asked
         | {
             "methods": list(methods),
+            "fractions": list(config.fractions),
             "add": {entry.partition("=")[0]: checksum([Path(entry.partition("=")[2])]) for entry in config.add},
             "model": config.model or "bundled model",
             "model_checksum": explained.adapler.checksum,

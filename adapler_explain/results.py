@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from adapler_explain.explainers import EXPLAINERS
+from adapler_explain.explainers import named, title_of
 from eraser_eval import bootstrap, human, plots, report, score, significance
 from eraser_eval.datasets import Split
 from eraser_eval.files import replacing, write_json, write_text
 from eraser_eval.metrics import METRICS
 from eraser_eval.records import Prediction
 from eraser_eval.signature import package_version, signatures
+
+WORDS = {"max": "largest of a word's pieces", "sum": "sum of a word's pieces", "mean": "mean of a word's pieces"}
 
 
 def figures_of(
@@ -41,7 +43,7 @@ def figures_of(
     figures = score.summary(table, score.Statistics(seed=manifest["seed"], apart=apart))
     for method in figures:
         made = predictions.get(method)
-        figures[method]["budget"] = "adapler" if made else "own"
+        figures[method]["budget"] = "adapler" if made and not named(method)[0].chooses else "own"
         figures[method]["explains"] = made[0].extra["explains"] if made else "nothing: predictions from elsewhere"
     measured = {name: metric for name, metric in METRICS.items() if name in figures["adapler"]}
     content = {
@@ -79,7 +81,8 @@ def _facts(split: Split, manifest: Mapping[str, Any]) -> dict[str, object]:
         "data": f"{split.info.name}/{split.name}/{split.source}@{split.checksum}",
         "n": len(split.examples),
         "own": "adapler's words of each document",
-        "words": "largest of a word's pieces",
+        "words": WORDS[manifest["pool"]] + (", without sign" if manifest["sign"] == "absolute" else ""),
+        "erased": manifest["faithfulness"] or "nothing",
         "class": manifest["target"],
         "adapler": manifest["model_checksum"] + (f"×{point:.6g}" if point != 1 else ""),
         "explained": manifest["reference_model_checksum"] or "adapler without removal",
@@ -96,6 +99,6 @@ def write_results(folder: Path, split: Split, table: pd.DataFrame, figures: Mapp
     with replacing(folder / "per_document.csv") as temporary:
         table.to_csv(temporary, index=False)
     write_text(folder / "table.md", report.markdown(figures))
-    titles = {method: explainer.title for method, explainer in EXPLAINERS.items()}
+    titles = {method: title_of(method) for method in figures["methods"]}
     plots.save(plots.comparison(figures, titles), folder / "comparison")
     write_json(folder / "metrics.json", figures)

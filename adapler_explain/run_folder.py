@@ -49,7 +49,7 @@ def claim(folder: Path, manifest: dict[str, Any], resume: bool) -> None:
         manifest["methods"] = list(dict.fromkeys([*old, *manifest["methods"]]))
     else:
         for method in EXPLAINERS:
-            for name in (f"{method}.jsonl", f".{method}.jsonl.partial*"):
+            for name in (f"{method}.jsonl", f".{method}.jsonl.partial*", f"{method}@*.jsonl", f".{method}@*.partial*"):
                 for file in (folder / "predictions").glob(name):
                     file.unlink()
     for name in ("metrics.json", "table.md", "per_document.csv", "comparison.png", "comparison.pdf"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,20 +14,26 @@ from adapler_explain import packed_encoder
 from adapler_explain.propagation import Propagation
 from adapler_explain.removal import Packed
 
+LogitsOf = Callable[[nn.Module, Packed], Tensor]
+Reads = Callable[[Tensor, Tensor], Tensor]
 
-def embedding_gradients(model: nn.Module, inputs: dict[str, Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
+
+def embedding_gradients(
+    model: nn.Module, inputs: dict[str, Tensor], target: Tensor, logits_of: LogitsOf = packed_encoder.logits_of
+) -> tuple[Tensor, Tensor]:
     """The embeddings h⁰ of a batch and the gradients of each text's target logit with respect to them.
 
     Args:
         model: a classifier in ``eval()`` mode; nothing is removed.
         inputs: ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``, each ``[batch, length]``.
         target: ``[batch]``, the class whose logit is differentiated.
+        logits_of: makes the logits ``[batch, classes]``, by default without removal.
 
     Returns:
         Two tensors ``[batch, length, hidden]``, 0 on padding: embeddings (the embedding layer's output), gradients.
     """
     packed = entered(model, inputs)
-    return spread(packed.hidden, packed), spread(target_gradients(model, packed, target), packed)
+    return spread(packed.hidden, packed), spread(target_gradients(model, packed, target, logits_of), packed)
 
 
 def input_x_gradient(model: nn.Module, inputs: dict[str, Tensor], target: Tensor) -> Tensor:
@@ -53,13 +60,29 @@ def integrated_gradients(
 
     Source: Sundararajan et al., "Axiomatic Attribution for Deep Networks", ICML 2017.
     """
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    path = [(float(node + 1) / 2, float(weight / 2)) for node, weight in zip(nodes, weights, strict=True)]
+    return along(model, inputs, target, baseline, path)
+
+
+def along(
+    model: nn.Module,
+    inputs: dict[str, Tensor],
+    target: Tensor,
+    baseline: Tensor,
+    path: Sequence[tuple[float | Tensor, float]],
+) -> Tensor:
+    """(x - baseline) times the weighted sum of gradients on the way, ``[batch, length]``, as above.
+
+    ``path`` holds the places, from 0 (baseline) to 1 (text), each one for all texts or ``[batch]``, and their weights.
+    """
     packed = entered(model, inputs)
     start = entered(model, inputs | {"input_ids": baseline}).hidden
     way = packed.hidden - start
     total = torch.zeros_like(way)
-    for node, weight in zip(*np.polynomial.legendre.leggauss(steps), strict=True):
-        between = replace(packed, hidden=start + way * float(node + 1) / 2)
-        total += target_gradients(model, between, target) * float(weight / 2)
+    for place, weight in path:
+        share = place[packed.text][:, None] if isinstance(place, Tensor) else place
+        total += target_gradients(model, replace(packed, hidden=start + way * share), target) * weight
     return spread((way * total).sum(-1), packed)
 
 
@@ -86,11 +109,16 @@ def entered(model: nn.Module, inputs: dict[str, Tensor]) -> Packed:
         return packed_encoder.enter(model, inputs["input_ids"], inputs["attention_mask"], inputs.get("token_type_ids"))
 
 
-def target_gradients(model: nn.Module, packed: Packed, target: Tensor) -> Tensor:
-    """Gradients ``[total, hidden]`` of each text's target logit, class ``target`` ``[batch]``, by ``packed.hidden``."""
+def target_gradients(
+    model: nn.Module, packed: Packed, target: Tensor, logits_of: LogitsOf = packed_encoder.logits_of
+) -> Tensor:
+    """Gradients ``[total, hidden]`` of each text's target logit, class ``target`` ``[batch]``, by ``packed.hidden``.
+
+    ``logits_of`` makes the logits ``[batch, classes]``, by default without removal.
+    """
     with torch.enable_grad():
         hidden = packed.hidden.detach().requires_grad_()
-        logits = packed_encoder.logits_of(model, replace(packed, hidden=hidden))
+        logits = logits_of(model, replace(packed, hidden=hidden))
         (gradients,) = torch.autograd.grad(logits.gather(-1, target[:, None]).sum(), hidden)
     return gradients
 

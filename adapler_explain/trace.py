@@ -13,7 +13,7 @@ from adapler_explain.classifier import Classifier
 from adapler_explain.explainers.adapler import survival_of
 from adapler_explain.modeling import PrunedOutput
 from adapler_explain.predict import efficiency
-from adapler_explain.windows import Window, word_maxima
+from adapler_explain.windows import Window, word_scores
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -90,7 +90,7 @@ def trace(
     facts = efficiency(config, survival)
     return Trace(
         probabilities=torch.cat(logits).double().softmax(-1).mean(0).cpu().numpy(),
-        fell=np.floor(word_maxima(survival, windows, len(words))).astype(np.int64),
+        fell=np.floor(word_scores(survival, windows, len(words))).astype(np.int64),
         contribution=contribution,
         needed=needed,
         window=_window_of(windows, len(words)),

@@ -11,6 +11,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from eraser_eval.records import BoolArray
+
 BATCH_PIECES = 8192
 Item = TypeVar("Item", bound=Sized)
 
@@ -23,14 +25,21 @@ class Window:
         input_ids: special pieces included.
         token_type_ids: as the tokenizer gives them: BERT's are 0, and 1 for the second of two texts and what ends it.
         words: for each piece the index of its word in the document, -1 for special pieces and the query's.
+        absent: columns of pieces that the encoder does not see, though the others stand where they would with them.
     """
 
     input_ids: tuple[int, ...]
     token_type_ids: tuple[int, ...]
     words: tuple[int, ...]
+    absent: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+    @property
+    def seen(self) -> int:
+        """How many pieces the encoder sees."""
+        return len(self.input_ids) - len(self.absent)
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,31 @@ class Pieces:
 
     def __add__(self, other: Pieces) -> Pieces:
         return Pieces(self.ids + other.ids, self.words + other.words)
+
+    def without(self, erased: BoolArray) -> Pieces:
+        """Those whose word is not ``erased`` ``[words]``."""
+        left = [(i, w) for i, w in zip(self.ids, self.words, strict=True) if w < 0 or not erased[w]]
+        return Pieces([i for i, _ in left], [w for _, w in left])
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a model reads, in pieces, before it is cut into windows.
+
+    Attributes:
+        asked: the query's.
+        first: the text's, or the first text's of a pair.
+        second: the second text's; None where there is no pair.
+    """
+
+    asked: Pieces
+    first: Pieces
+    second: Pieces | None = None
+
+    def without(self, erased: BoolArray) -> Input:
+        """The same without the pieces of the words ``erased`` ``[words]``; perhaps with none but the query's."""
+        second = None if self.second is None else self.second.without(erased)
+        return Input(self.asked, self.first.without(erased), second)
 
 
 @dataclass(frozen=True)
@@ -130,20 +164,45 @@ def _filled(starts: Sequence[int], total: int, room: int) -> list[tuple[int, int
     return list(pairwise([*bounds, total]))
 
 
-def word_maxima(pieces: Sequence[NDArray[np.float64]], windows: Sequence[Window], words: int) -> NDArray[np.float64]:
-    """Word scores ``[words]``: the largest score among a word's pieces; a word without pieces gets the lowest of all.
+# How a word's score is made from its pieces', and what of a signed score counts.
+POOLS = ("max", "sum", "mean")
+SIGNS = ("signed", "absolute")
+
+
+def word_scores(
+    pieces: Sequence[NDArray[np.float64]],
+    windows: Sequence[Window],
+    words: int,
+    pool: str = "max",
+    sign: str = "signed",
+) -> NDArray[np.float64]:
+    """Word scores ``[words]`` from those of their pieces; a word without pieces gets the lowest of all.
 
     Args:
         pieces: for each window the scores of its pieces, ``[window]``; those of special and query pieces are not read.
         windows: the windows of one document.
         words: the document's number of words.
+        pool: ``max``, ``sum`` or ``mean`` of a word's pieces, over all windows that hold some.
+        sign: ``signed``, or ``absolute``: of each piece's score what is left without its sign.
+
+    >>> window = Window((2, 7, 8, 9, 3), (0,) * 5, (-1, 0, 0, 1, -1))
+    >>> scores = [np.array([9.0, 1.0, -3.0, 0.5, 9.0])]
+    >>> [word_scores(scores, [window], 2, *how).tolist() for how in (("max",), ("sum",), ("max", "absolute"))]
+    [[1.0, 0.5], [-2.0, 0.5], [3.0, 0.5]]
     """
-    scores = np.full(words, -np.inf)
-    for values, window in zip(pieces, windows, strict=True):
-        owners = np.asarray(window.words)
-        np.maximum.at(scores, owners[owners >= 0], np.asarray(values)[owners >= 0])
-    missing = np.isneginf(scores)
-    scores[missing] = scores[~missing].min(initial=np.inf) if not missing.all() else 0.0
+    owners = np.concatenate([np.asarray(window.words) for window in windows])
+    values = np.concatenate(pieces)[owners >= 0]
+    owners = owners[owners >= 0]
+    values = np.abs(values) if sign == "absolute" else values
+    count = np.bincount(owners, minlength=words)
+    if pool == "max":
+        scores = np.full(words, -np.inf)
+        np.maximum.at(scores, owners, values)
+    else:
+        scores = np.bincount(owners, weights=values, minlength=words)
+        scores = scores / np.maximum(count, 1) if pool == "mean" else scores
+    known = count > 0
+    scores[~known] = scores[known].min() if known.any() else 0.0
     return scores
 
 

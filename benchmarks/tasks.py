@@ -54,7 +54,7 @@ ROWS = (
     Row("mrpc"),
     Row("hatexplain", {"limit": 3000} | SHORT, tuned=600),
     Row("ag_news", {"limit": 2500, "val-limit": 500} | SHORT, measured=2000, tuned=500),
-    Row("imdb", LONG | {"limit": 2000, "val-limit": 400, "epochs": 3}, measured=1000, tuned=400),
+    Row("imdb", LONG | {"limit": 1200, "val-limit": 300, "fine-tune-epochs": 2, "epochs": 3}, measured=500, tuned=300),
 )
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from adapler_explain.classifier import Classifier, all_windows
 from adapler_explain.progress import Progress
 from adapler_explain.teachers import TEACHERS, saliency_of
-from adapler_explain.windows import Window, word_maxima
+from adapler_explain.windows import Window, word_scores
 from eraser_eval.datasets import Split, limited, load
 from eraser_eval.metrics import CUTOFF
 from eraser_eval.metrics.corpus import Gold
@@ -55,7 +55,7 @@ class Marked:
                 marked = [np.append(example.gold_mask, False)[list(window.words)] for window in windows]
                 rows = saliency_of(classifier, windows, golds, marked, teacher)
                 shares = [(row / row.mean()).double().cpu().numpy() for row in rows]
-                found.append(word_maxima(shares, windows, len(example.words)))
+                found.append(word_scores(shares, windows, len(example.words)))
                 progress.advance()
         return np.concatenate(found)
 

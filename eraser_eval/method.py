@@ -14,6 +14,8 @@ from eraser_eval import bootstrap
 from eraser_eval.metrics import Metric
 
 FloatArray = NDArray[np.float64]
+# What our prediction files say that an explanation took: windows through the model, windows back, operations.
+COSTS = ("forward", "backward", "flops")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Method:
         columns = np.stack([table.loc[list(ids)].reindex(columns=names).to_numpy(float) for table in ordered])
         infinite = np.isinf(columns).sum(axis=(0, 1))
         columns[:, :, infinite > 0] = np.nan
-        means = {name: _mean([table[name] for table in tables]) for name in ("rationale_words", "seconds")}
+        counted = [name for name in ("rationale_words", "seconds", *COSTS) if name in tables[0]]
+        means = {name: _mean([table[name] for table in tables]) for name in counted}
         return cls(ids, names, columns, dict(zip(names, infinite.tolist(), strict=True)), means)
 
     def restricted(self, ids: Sequence[str]) -> Method:

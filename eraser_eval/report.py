@@ -12,10 +12,28 @@ from rich.table import Table
 
 from eraser_eval import significance
 from eraser_eval.errors import printable
-from eraser_eval.metrics import METRICS
+from eraser_eval.metrics import METRICS, Metric
 
 Figures = Mapping[str, Any]
 SHOWN = {name: metric for name, metric in METRICS.items() if metric.shown}
+# Shown beside them where words were erased.
+FAITHFUL = ("comprehensiveness_aopc", "sufficiency_aopc")
+
+
+def shown(figures: Figures) -> dict[str, Metric]:
+    """The metrics that have a column in the tables of a run."""
+    own = figures["methods"]["adapler"]
+    return SHOWN | {name: METRICS[name] for name in FAITHFUL if own.get(name, {}).get("value") is not None}
+
+
+def cost_cells(values: Figures) -> list[str]:
+    """Seconds, windows through the model (forward + backward) and GFLOPs for a document; empty where not known."""
+    seconds, forward = values["seconds_per_document"], values.get("forward_per_document")
+    cells = ["" if seconds is None else f"{seconds:.3f}"]
+    if forward is None:
+        return [*cells, "", ""]
+    passes = f"{forward:.1f} + {values['backward_per_document']:.1f}"
+    return [*cells, passes, f"{values['flops_per_document'] / 1e9:.2f}"]
 
 
 def table_rows(figures: Figures) -> tuple[list[str], list[list[str]]]:
@@ -23,25 +41,29 @@ def table_rows(figures: Figures) -> tuple[list[str], list[list[str]]]:
 
     A star marks a value whose difference to AdapLeR's own is significant.
     """
-    header = ["method", *(f"{m.title} {'↓' if m.lower_is_better else '↑'}" for m in SHOWN.values()), "s / document"]
+    columns = shown(figures)
+    counted = any("flops_per_document" in values for values in figures["methods"].values())
+    costs = ["s / document", "windows", "GFLOPs"][: 3 if counted else 1]
+    header = ["method", *(f"{m.title} {'↓' if m.lower_is_better else '↑'}" for m in columns.values()), *costs]
     rows = []
     for method, values in figures["methods"].items():
         differences = values.get("difference_to_adapler", {})
-        cells = [_cell(values.get(name), differences.get(name)) for name in SHOWN]
-        seconds = values["seconds_per_document"]
-        rows.append([named(method, values, figures), *cells, "" if seconds is None else f"{seconds:.3f}"])
+        cells = [_cell(values.get(name), differences.get(name)) for name in columns]
+        rows.append([named(method, values, figures), *cells, *cost_cells(values)[: len(costs)]])
     chance = figures["chance"]
-    rows.append(["*chance*", *(f"{chance[n]:.3f}" if chance.get(n) is not None else "" for n in SHOWN), ""])
+    levels = [f"{chance[name]:.3f}" if chance.get(name) is not None else "" for name in columns]
+    rows.append(["*chance*", *levels, *[""] * len(costs)])
     return header, rows
 
 
 def difference_rows(figures: Figures) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the paired differences: each method's figure minus AdapLeR's, ``value [low, high]``."""
-    header = ["method − adapler", *(metric.title for metric in SHOWN.values())]
+    columns = shown(figures)
+    header = ["method − adapler", *(metric.title for metric in columns.values())]
     rows = []
     for method, values in figures["methods"].items():
         if "difference_to_adapler" in values:
-            cells = [values["difference_to_adapler"].get(name) for name in SHOWN]
+            cells = [values["difference_to_adapler"].get(name) for name in columns]
             rows.append([named(method, values, figures), *(_signed(cell) for cell in cells)])
     return header, rows
 
@@ -70,7 +92,9 @@ def notes(figures: Figures) -> list[str]:
     lines += verdict(figures)
     if "human" in figures["methods"]:
         lines.append("human: each annotator's words against those that at least half of the others marked.")
-    return lines + [f"{metric.title}: {metric.meaning}." for metric in SHOWN.values()]
+    if any("flops_per_document" in values for values in figures["methods"].values()):
+        lines.append("windows: forward + backward, a document on average; a backward pass counts as two forward ones.")
+    return lines + [f"{metric.title}: {metric.meaning}." for metric in shown(figures).values()]
 
 
 def _operating(figures: Figures) -> str:
@@ -97,7 +121,7 @@ def verdict(figures: Figures) -> list[str]:
 def markdown(figures: Figures) -> str:
     """The comparison table, the paired differences, notes and signatures as Markdown; names from files are escaped."""
     tables = [_markdown_table(*table_rows(figures)), _markdown_table(*difference_rows(figures))]
-    signatures = (f"- `{printable(figures['signatures'][name]).replace('`', '_')}`" for name in SHOWN)
+    signatures = (f"- `{printable(figures['signatures'][name]).replace('`', '_')}`" for name in shown(figures))
     return "\n".join([*tables, *(f"- {_escaped(note)}" for note in notes(figures)), *signatures]) + "\n"
 
 
@@ -112,7 +136,7 @@ def terminal(figures: Figures) -> None:
             table.add_row(*(escape(cell.replace(" [", "\n[")) for cell in row))
         if rows:
             console.print(table)
-    for note in (*notes(figures), *(figures["signatures"][name] for name in SHOWN)):
+    for note in (*notes(figures), *(figures["signatures"][name] for name in shown(figures))):
         console.print(printable(note), markup=False, soft_wrap=True)
 
 

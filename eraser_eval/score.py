@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
 from eraser_eval import bootstrap, significance
-from eraser_eval.method import Method, jackknifed, resampled
+from eraser_eval.method import COSTS, Method, jackknifed, resampled
 from eraser_eval.metrics import CUTOFF, METRICS, Metric, faithfulness, plausibility
 from eraser_eval.metrics.chance import chance_statistics
 from eraser_eval.metrics.corpus import Gold
@@ -52,7 +52,8 @@ def per_document(
 ) -> pd.DataFrame:
     """The statistics of every method on every example: one row for each pair, in the order of both.
 
-    Columns: ``method``, ``annotation_id``, ``label`` and ``predicted`` (classes), ``seconds``, and those of
+    Columns: ``method``, ``annotation_id``, ``label`` and ``predicted`` (classes), ``seconds``, ``forward``,
+    ``backward`` and ``flops`` (what the explanation cost), and those of
     :func:`eraser_eval.metrics.plausibility.statistics` and :func:`eraser_eval.metrics.faithfulness.statistics`.
 
     Args:
@@ -85,7 +86,7 @@ def per_document(
             "label": [example.label for example in covered],
             "predicted": [prediction.label for prediction in chosen],
             "seconds": [_seconds(prediction) for prediction in chosen],
-        }
+        } | {name: [_cost(prediction, name) for prediction in chosen] for name in COSTS}
         tables.append(pd.DataFrame(head | columns))
     return pd.concat(tables, ignore_index=True)
 
@@ -107,7 +108,8 @@ def summary(
         ``difference_to_<reference>`` (metric to the same, on the documents where both are defined, with ``p`` of a
         randomisation test, ``p_holm``, corrected for the number of methods, and ``effect_size``, all three for single
         runs only; not for the reference itself), ``documents``, ``runs``, and the means ``words_per_document`` of the
-        hard rationale and ``seconds_per_document``. A metric that is infinite for a document has no value, and
+        hard rationale, ``seconds_per_document`` and, where they are known, ``forward_per_document``, ``backward_`` and
+        ``flops_``. A metric that is infinite for a document has no value, and
         ``infinite`` counts those documents.
 
     Raises:
@@ -154,6 +156,7 @@ def _own_figures(method: Method, metrics: Mapping[str, Metric], settings: Statis
         "runs": len(method.columns),
         "words_per_document": method.means["rationale_words"],
         "seconds_per_document": method.means["seconds"],
+        **{f"{name}_per_document": method.means[name] for name in COSTS if method.means.get(name) is not None},
     }
 
 
@@ -232,6 +235,13 @@ def efficiency(predictions: Sequence[Prediction]) -> dict[str, Any]:
         "flops_speedup": sum(e["flops_unpruned"] for e in extras) / sum(e["flops_pruned"] for e in extras),
         "kept_per_layer": [float(share) for share in kept / pieces],
     }
+
+
+def _cost(prediction: Prediction, name: str) -> float | None:
+    """What our prediction files say that an explanation cost."""
+    costs = prediction.extra.get("cost")
+    value = costs.get(name) if isinstance(costs, Mapping) else None
+    return float(value) if isinstance(value, int | float) and 0 <= value < np.inf else None
 
 
 def _seconds(prediction: Prediction) -> float | None:

@@ -42,9 +42,10 @@ def alive_in(survival_scores: NDArray[np.float64], layer: int) -> NDArray[np.boo
 
 
 def contribution(request: Request) -> list[PieceScores]:
-    """Mean over the layers of the predictors' distributions; 0 in the layers that a piece did not reach."""
+    """Mean over the layers of the predictors' distributions, or that of one layer; 0 where a piece did not come."""
     scores: list[PieceScores] = []
     for windows, output in request.pruned():
-        values = torch.stack(output.contributions).double().mean(0).cpu().numpy()
+        layers = torch.stack(output.contributions).double()
+        values = (layers.mean(0) if request.layer is None else layers[request.layer]).cpu().numpy()
         scores += [row[: len(window)].astype(np.float64) for row, window in zip(values, windows, strict=True)]
     return scores

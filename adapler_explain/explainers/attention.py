@@ -7,24 +7,48 @@ from collections.abc import Callable
 from torch import Tensor
 
 from adapler_explain.explainers.request import PieceScores, Request
-from adapler_explain.rollout import mean_attentions, roll
-from adapler_explain.windows import chunks
+from adapler_explain.rollout import attention_x_gradient, attentions, roll
 
 
-def last_layer(request: Request) -> list[PieceScores]:
-    """Attention of [CLS] to each piece in the last layer, mean over the heads; sums to 1 in a window."""
-    return _explain(request, lambda means: means[-1][:, 0])
+def attention(request: Request) -> list[PieceScores]:
+    """Attention of [CLS] to each piece in a layer, by default the last; mean over the heads; sums to 1 in a window."""
+    return _explain(request, lambda weights: weights.mean(1), lambda layers: layers[_layer(request)][:, 0])
+
+
+def attention_max(request: Request) -> list[PieceScores]:
+    """The same, the largest over the heads, normalised to sum 1 in a window."""
+
+    def read(layers: list[Tensor]) -> Tensor:
+        largest = layers[_layer(request)][:, 0]
+        return largest / largest.sum(-1, keepdim=True)
+
+    return _explain(request, lambda weights: weights.amax(1), read)
 
 
 def rollout(request: Request) -> list[PieceScores]:
     """Attention rollout from [CLS], see :func:`adapler_explain.rollout.roll`; sums to 1 in a window."""
-    return _explain(request, roll)
+    return _explain(request, lambda weights: weights.mean(1), roll)
 
 
-def _explain(request: Request, read: Callable[[list[Tensor]], Tensor]) -> list[PieceScores]:
-    classifier = request.classifier
-    scores: list[PieceScores] = []
-    for windows in chunks(request.windows, request.batch_size):
-        rows = read(mean_attentions(classifier.model, classifier.batch(windows))).double().cpu().numpy()
-        scores += [row[: len(window)] for row, window in zip(rows, windows, strict=True)]
-    return scores
+def gradient(request: Request) -> list[PieceScores]:
+    """Attention to a piece times the target logit's gradient by it, summed over the heads and the queries of a layer.
+
+    By default the last layer, whose one query is [CLS]. Signed.
+
+    Source: Serrano and Smith, "Is Attention Interpretable?", ACL 2019, section 3.
+    """
+    layer = _layer(request)
+    return request.in_batches(
+        lambda batch, targets, _: attention_x_gradient(request.classifier.model, batch, targets, layer), backward=1
+    )
+
+
+def _layer(request: Request) -> int:
+    return -1 if request.layer is None else request.layer
+
+
+def _explain(
+    request: Request, heads: Callable[[Tensor], Tensor], read: Callable[[list[Tensor]], Tensor]
+) -> list[PieceScores]:
+    model = request.classifier.model
+    return request.in_batches(lambda batch, *_: read(attentions(model, batch, heads)))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from adapler_explain.classifier import Classifier
-    from adapler_explain.predict import Probabilities
+    from adapler_explain.predict import Known
     from adapler_explain.trace import Trace
 
 MODEL = "ADAPLER_MODEL"
@@ -84,21 +84,25 @@ def _content(example: Example) -> tuple[object, ...]:
 
 
 @st.cache_resource(show_spinner=False, max_entries=64, hash_funcs={Example: _content})
-def _known(checksum: str, example: Example) -> Probabilities:
+def _known(checksum: str, example: Example) -> Known:
     """Class probabilities that the methods share."""
-    from adapler_explain.predict import Probabilities
+    from adapler_explain.predict import Known
 
     del checksum, example
-    return Probabilities()
+    return Known()
 
 
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs={Example: _content})
 def _predicted(checksum: str, example: Example, method: str, budget: int) -> Prediction:
+    from adapler_explain.explainers.baseline import inverse_document_frequency
     from adapler_explain.predict import Explained, predict
 
     with alone():
         known = _known(checksum, example)
-        return predict(example, method, Explained(adapler_model()), known, {example.id: budget})
+        # Of one text alone every word is as rare.
+        idf = inverse_document_frequency([example.words])
+        (made,) = predict([example], method, Explained(adapler_model(), idf=idf), known, {example.id: budget})
+        return made
 
 
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs={Example: _content})

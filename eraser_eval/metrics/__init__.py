@@ -294,6 +294,27 @@ def _faithfulness() -> dict[str, Metric]:
         "share of the fall when everything is erased that keeping the rationale prevents",
         FAITHFUL,
     )
+    rows["log_odds"] = mean_metric(
+        "Log odds",
+        "log_odds",
+        "mean over the shares of words in the file of log(probability of the predicted class without them / with them)",
+        FAITHFUL,
+        lower_is_better=True,
+        bounds=(-np.inf, np.inf),
+    )
+    rows["deletion"] = mean_metric(
+        "Deletion AUC",
+        "deletion",
+        "area under the probability of the predicted class while its words are erased, best first, from none to all",
+        FAITHFUL,
+        lower_is_better=True,
+    )
+    rows["insertion"] = mean_metric(
+        "Insertion AUC",
+        "insertion",
+        "area under the probability of the predicted class while words are put in, best first, from none to all",
+        FAITHFUL,
+    )
     return rows
 
 

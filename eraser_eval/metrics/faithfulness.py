@@ -15,6 +15,7 @@ from eraser_eval.metrics.corpus import FloatArray
 from eraser_eval.records import Erasure, Prediction
 
 Classes = Mapping[str, float]
+LEAST = 1e-12
 
 
 def statistics(predictions: Sequence[Prediction]) -> dict[str, FloatArray]:
@@ -56,9 +57,34 @@ def _figures(prediction: Prediction) -> dict[str, float]:
                 row[f"{name}_area"] = area([e.fraction for e in erasures], points)
             if not suffix:
                 row |= {f"{name}@{e.fraction:g}": fall for e, fall in zip(erasures, points, strict=True)}
+    row |= _curves(label, before, prediction)
     whole = prediction.erasures[-1] if prediction.erasures else None
     empty = prediction.empty or (whole.erased if whole is not None and whole.fraction == 1 else {})
     return row | (_normalised(row, before[label] - empty[label]) if empty else {})
+
+
+def _curves(label: str, before: Classes, prediction: Prediction) -> dict[str, float]:
+    """Mean log odds over the shares, and, where the input without words is known, areas from share 0 to 1."""
+    if not prediction.erasures:
+        return {}
+    logs = [log_fall(before[label], erasure.erased[label]) for erasure in prediction.erasures]
+    row = {"log_odds": float(np.mean(logs))}
+    inside = [erasure for erasure in prediction.erasures if erasure.fraction < 1]
+    if prediction.empty and inside:
+        nothing = prediction.empty[label]
+        places = [0.0, *(erasure.fraction for erasure in inside), 1.0]
+        row["deletion"] = area(places, [before[label], *(erasure.erased[label] for erasure in inside), nothing])
+        row["insertion"] = area(places, [nothing, *(erasure.kept[label] for erasure in inside), before[label]])
+    return row
+
+
+def log_fall(before: float, after: float) -> float:
+    """log(after / before); a probability below 1e-12 counts as that.
+
+    >>> round(log_fall(0.8, 0.4), 4)
+    -0.6931
+    """
+    return float(np.log(max(after, LEAST)) - np.log(max(before, LEAST)))
 
 
 def falls_at(label: str, before: Classes, erasures: Sequence[Erasure]) -> dict[str, list[float]]:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from transformers import MobileBertConfig, MobileBertForSequenceClassification
 
 from adapler_explain.classifier import Classifier, load_pretrained
-from adapler_explain.windows import cut, word_maxima
+from adapler_explain.windows import cut, word_scores
 from eraser_eval.errors import MissingError, UsageError
 
 
@@ -84,7 +84,7 @@ def test_word_scores_are_maxima_and_words_without_pieces_come_last(classifier: C
     words = ["good", "\u200d", "xy"]
     (window,) = classifier.windows(words)
     pieces = [np.array([9.0, -1.0, -3.0, -2.0, 9.0])]
-    assert word_maxima(pieces, [window], 3).tolist() == [-1.0, -2.0, -2.0]
+    assert word_scores(pieces, [window], 3).tolist() == [-1.0, -2.0, -2.0]
 
 
 def test_padding_does_not_change_probabilities(classifier: Classifier) -> None:

@@ -102,6 +102,26 @@ def test_who_is_explained(config: EvalConfig, stock_checkpoint: Path) -> None:
     assert figures["methods"]["saliency"]["explains"] == "unpruned"
 
 
+def test_rationales_are_erased_on_request_and_their_figures_stand_in_the_table(config: EvalConfig) -> None:
+    asked = replace(config, methods=("contribution@1", "gold", "random"), faithfulness="remove", fractions=(0.2, 0.5))
+    folder, figures = evaluate(asked)
+    for method, values in figures["methods"].items():
+        for name in ("comprehensiveness", "sufficiency", "comprehensiveness_aopc", "log_odds", "deletion", "insertion"):
+            assert -20 < values[name]["value"] < 20, (method, name)
+    gold = figures["methods"]["gold"]
+    assert gold["budget"] == "own" and gold["token_f1"]["value"] == gold["average_precision"]["value"] == 1
+    assert (
+        figures["methods"]["random"]["forward_per_document"] == 0 < figures["methods"]["adapler"]["flops_per_document"]
+    )
+    assert "| Comp AOPC ↑ | Suff AOPC ↓ | s / document | windows | GFLOPs |" in (folder / "table.md").read_text()
+    whole = figures["signatures"]["comprehensiveness_aopc"]
+    assert "erased:remove" in whole and "words:largest_of_a_word's_pieces" in whole
+    again = replace(asked, output_dir=config.output_dir + "-mean", pool="mean", sign="absolute", faithfulness="")
+    _, other = evaluate(again)
+    assert "comprehensiveness" not in other["methods"]["adapler"]
+    assert "words:mean_of_a_word's_pieces,_without_sign" in other["signatures"]["fpr"]
+
+
 def test_target_gold_explains_the_gold_class(config: EvalConfig) -> None:
     folder, _ = evaluate(replace(config, methods=("saliency",), target="gold"))
     examples = load("movies", "test", Path(config.data_root)).examples
@@ -118,6 +138,7 @@ def without_times(folder: Path) -> dict:
 
 def test_an_interrupted_run_goes_on_where_it_was(config: EvalConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     methods = ("attention", "random")
+    monkeypatch.setattr(evaluation, "BATCH_DOCUMENTS", 1)
     whole, _ = evaluate(replace(config, methods=methods, output_dir=config.output_dir + "-whole"))
     real, calls = evaluation.predict, []
     damaged = b'{"annotation_id": "cut o\xc3'
@@ -188,7 +209,12 @@ def test_a_folder_that_is_no_run_is_left_alone(config: EvalConfig, name: str) ->
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"methods": ("lime", "saliency")}, "--methods lime: unknown"),
+        ({"methods": ("lima", "saliency")}, "--methods lima: unknown"),
+        ({"methods": ("attention@3",)}, "layer from 0 to 2"),
+        ({"batch_size": "0"}, "--batch-size 0: give a number"),
+        ({"pool": "least"}, "--pool least: choose from max, sum, mean"),
+        ({"sign": "no"}, "--sign no: choose from"),
+        ({"faithfulness": "burn"}, "--faithfulness burn: choose from remove"),
         ({"target": "other"}, "--target other"),
         ({"layer": 3}, "layers 0 to 2"),
     ],

@@ -2,39 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from captum.attr import LayerGradientXActivation, LayerIntegratedGradients
+from captum.attr import FeatureAblation, LayerGradientXActivation, LayerIntegratedGradients
 from conftest import tiny_model
 
+from adapler_explain.batches import Batches
 from adapler_explain.classifier import Classifier
-from adapler_explain.explainers import EXPLAINERS
+from adapler_explain.explainers import EXPLAINERS, named, title_of
 from adapler_explain.explainers.adapler import alive_in, survival
 from adapler_explain.explainers.gradient import STEPS
-from adapler_explain.explainers.request import Request
+from adapler_explain.explainers.request import Asked, Request
+from eraser_eval.errors import MissingError, UsageError
+from eraser_eval.records import Document, Example, Span
 
 WORDS = ["the", "film", "was", "good", ",", "not", "bad"] * 6
+SHORT = ["a", "good", "film", "."]
+QUICK = [name for name in EXPLAINERS if name not in ("lime", "kernel-shap", "shapley-sampling")]
+PIECES = [name for name, row in EXPLAINERS.items() if row.unit == "piece"]
+
+
+def asked(
+    classifier: Classifier, words: Sequence[str] = WORDS, target: int = 1, seed: int = 3, query: str = ""
+) -> Asked:
+    sentences = tuple(tuple(words[begin : begin + 7]) for begin in range(0, len(words), 7))
+    document = Document("d", sentences)
+    example = Example("d", (document,), "A", ((Span("d", 1, 3),),), query)
+    return Asked(example, classifier.windows_of(example), target, seed)
+
+
+def of(classifier: Classifier, **options: object) -> Request:
+    return Request(classifier, [asked(classifier, **options)])
 
 
 @pytest.fixture
-def request_(checkpoint: Path) -> Request:
-    classifier = Classifier.load(checkpoint)
-    return Request(classifier, classifier.windows(WORDS), target=1, seed=3)
+def classifier(checkpoint: Path) -> Classifier:
+    return Classifier.load(checkpoint)
+
+
+@pytest.fixture
+def request_(classifier: Classifier) -> Request:
+    return of(classifier)
+
+
+# ---------------------------------------------------------------- the whole table
 
 
 @pytest.mark.parametrize("name", EXPLAINERS)
-def test_scores_fit_the_windows_repeat_and_do_not_depend_on_the_batch(request_: Request, name: str) -> None:
-    explain = EXPLAINERS[name].explain
-    scores = explain(request_)
+def test_scores_fit_repeat_and_do_not_depend_on_the_batch(classifier: Classifier, name: str) -> None:
+    words = SHORT if name not in QUICK else WORDS
+    alone = [asked(classifier, words), asked(classifier, words[1:], seed=4)]
+    explain = EXPLAINERS[name].word_scores
+    together = explain(Request(classifier, alone, Batches(3)))
+    assert [len(scores) for scores in together] == [len(words), len(words) - 1]
+    assert all(np.isfinite(scores).all() for scores in together)
+    for one, scores in zip(alone, together, strict=True):
+        (again,) = explain(Request(classifier, [replace(one)], Batches(1)))
+        np.testing.assert_allclose(scores, again, atol=2e-5)
+    assert name in ("all", "lime") or any(scores.std() > 0 for scores in together)
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_pieces_of_every_window_are_scored(request_: Request, name: str) -> None:
+    scores = EXPLAINERS[name].explain(request_)
     assert [len(values) for values in scores] == [len(window) for window in request_.windows]
-    assert all(np.isfinite(values).all() for values in scores)
-    small = Request(request_.classifier, request_.windows, 1, 3, batch_size=1)
-    for together, alone in zip(scores, explain(small), strict=True):
-        np.testing.assert_allclose(together, alone, atol=2e-5)
-    assert any(values.std() > 0 for values in scores)
 
 
 @pytest.mark.parametrize("name", [name for name, row in EXPLAINERS.items() if row.relative])
@@ -44,11 +80,71 @@ def test_relative_scores_are_shares_of_a_window(request_: Request, name: str) ->
         assert values.sum() == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["saliency", "input-x-gradient", "integrated-gradients", "lrp"])
-def test_gradients_depend_on_the_target(request_: Request, name: str) -> None:
-    other = Request(request_.classifier, request_.windows, target=0, seed=3)
+@pytest.mark.parametrize("name", [name for name, row in EXPLAINERS.items() if row.relative])
+def test_relative_scores_of_windows_of_any_size_stand_on_one_scale(classifier: Classifier, name: str) -> None:
+    """A word's score is in even shares of its window: their mean over a window's pieces is 1."""
+    for window_pieces in (12, 20):
+        classifier.window_pieces = window_pieces
+        request = of(classifier)
+        made = EXPLAINERS[name].explain(request)
+        assert [float((values * len(values)).mean()) for values in made] == pytest.approx([1] * len(made), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_query_words_and_special_pieces_never_score(classifier: Classifier, name: str) -> None:
+    """What stands before the document changes no place: there are as many scores as words of the document."""
+    (scores,) = EXPLAINERS[name].word_scores(of(classifier, query="bad film"))
+    assert scores.shape == (len(WORDS),) and np.isfinite(scores).all()
+
+
+GRADIENTS = ("saliency", "input-x-gradient", "integrated-gradients", "gradient-shap", "lrp", "attention-x-gradient")
+ERASED = ("occlusion", "leave-one-out", "occlusion-span", "occlusion-sentence")
+
+
+@pytest.mark.parametrize("name", [*GRADIENTS, *ERASED, "saliency-pruned"])
+def test_effects_depend_on_the_target(classifier: Classifier, name: str) -> None:
     explain = EXPLAINERS[name].explain
-    assert not np.allclose(explain(request_)[0], explain(other)[0])
+    assert not np.allclose(explain(of(classifier, target=0))[0], explain(of(classifier, target=1))[0])
+
+
+@pytest.mark.parametrize("name", ["random", "gradient-shap", "lime", "kernel-shap", "shapley-sampling"])
+def test_what_is_drawn_follows_the_seed(classifier: Classifier, name: str) -> None:
+    explain = EXPLAINERS[name].word_scores
+    words = WORDS[:14]
+    one, same, other = (explain(of(classifier, words=words, seed=seed))[0] for seed in (3, 3, 4))
+    assert np.array_equal(one, same) and not np.array_equal(one, other)
+
+
+def test_every_explanation_is_counted(classifier: Classifier) -> None:
+    """Windows forward and back; what no model is asked for is free."""
+    expected = {"attention": (4, 0), "saliency": (4, 4), "integrated-gradients": (208, 200), "random": (0, 0)}
+    expected |= {"adapler": (4, 0), "gradient-shap": (80, 80), "occlusion": (4 + len(WORDS), 0)}
+    for name, (forward, backward) in expected.items():
+        request = of(classifier)
+        assert len(request.windows) == 4
+        EXPLAINERS[name].explain(request)
+        cost = request.asked[0].cost
+        assert (cost.forward, cost.backward) == (forward, backward), name
+        assert (cost.flops > 0) == (forward > 0)
+
+
+def test_names_with_layers(classifier: Classifier) -> None:
+    assert named("attention@2", 3) == (EXPLAINERS["attention"], 2)
+    assert title_of("attention@2") == "Attention, layer 3" and title_of("someone's") == "someone's"
+    explain = EXPLAINERS["attention"].explain
+    rows = [explain(replace(of(classifier), layer=layer))[0] for layer in (None, 2, 0)]
+    assert np.array_equal(rows[0], rows[1]) and not np.allclose(rows[0], rows[2])
+    for wrong, reason in {
+        "lime@1": "reads no single layer",
+        "attention@3": "give a layer from 0 to 2",
+        "attention@x": "give a layer",
+        "nothing": "unknown; choose from adapler, ",
+    }.items():
+        with pytest.raises(UsageError, match=reason):
+            named(wrong, 3)
+
+
+# ---------------------------------------------------------------- AdapLeR
 
 
 def test_survival_counts_layers_and_breaks_ties_below_one(request_: Request) -> None:
@@ -63,15 +159,45 @@ def test_survival_counts_layers_and_breaks_ties_below_one(request_: Request) -> 
         np.testing.assert_allclose(values[fell_first], margins[fell_first], rtol=1e-5)
 
 
-def test_attention_reads_the_last_layers_cls_row_without_removal(request_: Request) -> None:
+def test_contributions_are_the_mean_over_layers(request_: Request) -> None:
+    explain = EXPLAINERS["contribution"].explain
+    layers = [explain(replace(request_, layer=layer))[0] for layer in range(3)]
+    np.testing.assert_allclose(explain(request_)[0], np.mean(layers, axis=0), atol=1e-7)
+
+
+# ---------------------------------------------------------------- attention
+
+
+def eager_attentions(request: Request) -> tuple[torch.nn.Module, tuple[torch.Tensor, ...], torch.Tensor]:
     model = tiny_model(attn_implementation="eager")
-    model.load_state_dict(request_.classifier.model.state_dict())
-    batch = request_.classifier.batch(request_.windows)
-    with torch.no_grad():
-        attentions = model(**batch, prune=False, output_attentions=True).attentions
-    expected = attentions[-1].mean(1)[:, 0].numpy()
-    for values, row in zip(EXPLAINERS["attention"].explain(request_), expected, strict=True):
-        np.testing.assert_allclose(values, row[: len(values)], atol=1e-6)
+    model.load_state_dict(request.classifier.model.state_dict())
+    output = model(**request.classifier.batch(request.windows), prune=False, output_attentions=True)
+    return model, output.attentions, output.logits
+
+
+def test_attention_reads_the_last_layers_cls_row_without_removal(request_: Request) -> None:
+    _, attentions, _ = eager_attentions(request_)
+    heads = attentions[-1][:, :, 0].detach()
+    largest = heads.amax(1)
+    expected = {"attention": heads.mean(1), "attention-max": largest / largest.sum(-1, keepdim=True)}
+    for name, rows in expected.items():
+        for values, row in zip(EXPLAINERS[name].explain(request_), rows.numpy(), strict=True):
+            np.testing.assert_allclose(values, row[: len(values)], atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", [None, 0])
+def test_attention_x_gradient_is_attention_times_its_gradient(request_: Request, layer: int | None) -> None:
+    _, attentions, logits = eager_attentions(request_)
+    weights = attentions[-1 if layer is None else layer]
+    (gradient,) = torch.autograd.grad(logits[:, 1].sum(), weights)
+    products = weights * gradient
+    expected = (products[:, :, 0] if layer is None else products.sum(2)).sum(1).detach().numpy()
+    found = EXPLAINERS["attention-x-gradient"].explain(replace(request_, layer=layer))
+    for values, row in zip(found, expected, strict=True):
+        np.testing.assert_allclose(values, row[: len(values)], atol=1e-5)
+
+
+# ---------------------------------------------------------------- gradients
 
 
 def test_input_x_gradient_is_captums(request_: Request) -> None:
@@ -106,6 +232,14 @@ def test_integrated_gradients_are_captums(request_: Request) -> None:
     found = EXPLAINERS["integrated-gradients"].explain(request_)
     for values, row in zip(found, expected.detach().numpy(), strict=True):
         np.testing.assert_allclose(values, row[: len(values)], rtol=1e-3, atol=1e-4)
+    assert 0 <= request_.asked[0].facts["completeness_error"] < 0.02
+
+
+def test_gradient_shap_nears_integrated_gradients(classifier: Classifier) -> None:
+    """It is the same integral, at places drawn: the mean over seeds comes near."""
+    drawn = [EXPLAINERS["gradient-shap"].explain(of(classifier, seed=seed))[0] for seed in range(40)]
+    exact = EXPLAINERS["integrated-gradients"].explain(of(classifier))[0]
+    assert np.abs(np.mean(drawn, axis=0) - exact).max() < 0.15 * np.abs(exact).max()
 
 
 def test_relevances_are_signed_and_conserved(request_: Request) -> None:
@@ -121,10 +255,113 @@ def test_relevances_are_signed_and_conserved(request_: Request) -> None:
     assert min(values.min() for values in scores) < 0
 
 
-def test_random_gives_all_pieces_of_a_word_one_score_and_follows_the_seed(request_: Request) -> None:
-    a = EXPLAINERS["random"].explain(request_)
-    for values, window in zip(a, request_.windows, strict=True):
-        owners = np.asarray(window.words)
-        assert all(len(set(values[owners == word])) == 1 for word in set(window.words) - {-1})
-    other = Request(request_.classifier, request_.windows, 1, seed=4)
-    assert not np.array_equal(a[0], EXPLAINERS["random"].explain(other)[0])
+def test_gradients_through_the_pruned_network_are_those_of_its_logit(request_: Request) -> None:
+    """Where decisions do not flip: a small step along an embedding changes the pruned logit as the gradient says."""
+    model = request_.classifier.model
+    scores = EXPLAINERS["saliency-pruned"].explain(request_)
+    with torch.no_grad():
+        output = request_.classifier.forward(request_.windows, prune=True)
+    for row, values in enumerate(scores):
+        fell_first = ~output.alive[0][row, : len(values)].numpy()
+        assert (values[fell_first] == 0).all() and fell_first.any()
+        assert (values[~fell_first] > 0).all()
+    kept = tiny_model(eta=0.0)
+    kept.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        kept.adapler.eta.zero_()
+    everything = Classifier(kept, request_.classifier.tokenizer, 20)
+    for name in ("saliency", "input-x-gradient"):
+        stock, pruned = (EXPLAINERS[n].explain(of(everything)) for n in (name, f"{name}-pruned"))
+        for a, b in zip(stock, pruned, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+# ---------------------------------------------------------------- perturbation
+
+
+def logit_without(classifier: Classifier, words: Sequence[str]) -> float:
+    return float(classifier.logits(classifier.windows(words), prune=False)[:, 1].sum())
+
+
+def test_leave_one_out_is_the_logit_of_the_text_without_the_word(classifier: Classifier) -> None:
+    (scores,) = EXPLAINERS["leave-one-out"].explain(of(classifier, words=SHORT))
+    whole = logit_without(classifier, SHORT)
+    expected = [whole - logit_without(classifier, SHORT[:i] + SHORT[i + 1 :]) for i in range(4)]
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_occlusion_is_captums_feature_ablation(classifier: Classifier) -> None:
+    request = of(classifier, words=WORDS[:10])
+    (window,) = request.windows
+    inputs = classifier.batch([window])
+    groups = torch.tensor([[word + 1 for word in window.words]])
+
+    def logit(ids: torch.Tensor) -> torch.Tensor:
+        return classifier.model(input_ids=ids, prune=False).logits[:, 1]
+
+    mask = torch.full_like(inputs["input_ids"], classifier.tokenizer.mask_token_id)
+    found = FeatureAblation(logit).attribute(inputs["input_ids"], baselines=mask, feature_mask=groups)[0]
+    expected = [float(found[window.words.index(word)]) for word in range(10)]
+    np.testing.assert_allclose(EXPLAINERS["occlusion"].explain(request)[0], expected, atol=1e-5)
+
+
+def test_spans_and_sentences_share_what_they_lose(classifier: Classifier) -> None:
+    words = WORDS[:10]
+    (scores,) = EXPLAINERS["occlusion-sentence"].explain(of(classifier, words=words))
+    assert len(set(scores[:7])) == 1 == len(set(scores[7:])) and scores[0] != scores[7]
+    (scores,) = EXPLAINERS["occlusion-span"].explain(of(classifier, words=words[:4]))
+    assert len(set(scores.round(6))) == 1
+
+
+@pytest.mark.parametrize("name", ["shapley-sampling", "kernel-shap"])
+def test_shapley_values_sum_to_what_the_words_add(classifier: Classifier, name: str) -> None:
+    """Efficiency: to the logit of the text less that of the text unseen, window by window."""
+    request = of(classifier, words=WORDS[:20])
+    assert len(request.windows) == 2
+    (scores,) = EXPLAINERS[name].explain(request)
+    unseen = [
+        replace(window, absent=tuple(i for i, word in enumerate(window.words) if word >= 0))
+        for window in request.windows
+    ]
+    before, after = (classifier.logits(w, prune=False)[:, 1].sum() for w in (request.windows, unseen))
+    assert scores.sum() == pytest.approx(float(before - after), abs=2e-3)
+
+
+def test_lime_finds_the_words_that_matter(classifier: Classifier) -> None:
+    request = of(classifier, words=SHORT)
+    (scores,) = EXPLAINERS["lime"].explain(request)
+    (exact,) = EXPLAINERS["shapley-sampling"].explain(of(classifier, words=SHORT))
+    assert np.sign(scores[np.abs(exact).argmax()]) in (0, np.sign(exact[np.abs(exact).argmax()]))
+
+
+# ---------------------------------------------------------------- baselines
+
+
+def test_baselines_by_hand(classifier: Classifier) -> None:
+    request = replace(of(classifier, words=["Bad", "film", "bad"]), idf={"bad": 1.0, "film": 3.0})
+    found = {name: EXPLAINERS[name].explain(request)[0].tolist() for name in ("first-words", "longest-words", "tf-idf")}
+    assert found == {"first-words": [0, -1, -2], "longest-words": [3, 4, 3], "tf-idf": [2, 3, 2]}
+    assert EXPLAINERS["gold"].explain(request)[0].tolist() == [0, 1, 1]
+    assert EXPLAINERS["all"].explain(request)[0].tolist() == [1, 1, 1]
+
+
+# ---------------------------------------------------------------- batches
+
+
+def test_memory_that_runs_out_halves_the_batch(classifier: Classifier) -> None:
+    windows = classifier.windows(WORDS)
+    seen: list[int] = []
+
+    def call(places: list[int]) -> list[int]:
+        seen.append(len(places))
+        if len(places) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return places
+
+    batches = Batches(4)
+    assert batches.run(windows, call) == [0, 1, 2, 3]
+    assert seen == [4, 2, 1, 1, 1, 1] and batches.windows == 1
+    with pytest.raises(MissingError, match="not even one window"):
+        Batches().run(windows, lambda _: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(RuntimeError, match="something else"):
+        Batches().run(windows, lambda _: (_ for _ in ()).throw(RuntimeError("something else")))

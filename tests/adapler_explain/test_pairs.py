@@ -21,7 +21,7 @@ from adapler_explain.bulk import bulk
 from adapler_explain.bulk_files import BulkConfig
 from adapler_explain.classifier import Classifier, all_windows
 from adapler_explain.explainers import EXPLAINERS
-from adapler_explain.predict import Explained, Probabilities, mean_probabilities, predict
+from adapler_explain.predict import Explained, Known, mean_probabilities, predict
 from adapler_explain.trace import trace
 from adapler_explain.windows import Frame, TextError
 from eraser_eval.datasets import from_rows, load
@@ -172,14 +172,14 @@ def test_words_of_both_texts_get_scores(small: Classifier) -> None:
     (example,) = from_rows([row], "pairs").examples
     assert len(small.windows_of(example)) > 1
     for method in EXPLAINERS:
-        made = predict(example, method, Explained(small), Probabilities(), {"a": 5})
+        made = predict([example], method, Explained(small), Known(), {"a": 5})[0]
         assert {docid: len(scores) for docid, scores in made.scores.items()} == {"a": 24, "a/pair": 3}
         assert {span.docid for span in made.spans or ()} <= {"a", "a/pair"}
     found = trace(small, example.words, pair_at=example.pair_at)
     assert found.fell.shape == (27,) and found.window[-3:].tolist() == [0, 0, 0]
-    whole = Probabilities().of(small, True, example)
+    whole = Known().of(small, True, example)
     np.testing.assert_allclose(found.probabilities, whole, atol=1e-6)
-    alone = Probabilities().of(small, True, replace(example, pair=False))
+    alone = Known().of(small, True, replace(example, pair=False))
     assert not np.allclose(whole, alone, atol=1e-6)
 
 

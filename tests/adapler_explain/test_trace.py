@@ -12,7 +12,7 @@ from conftest import random_batch, tiny_model
 from transformers import BertTokenizer
 
 from adapler_explain.classifier import Classifier
-from adapler_explain.predict import Explained, Probabilities, mean_probabilities, predict
+from adapler_explain.predict import Explained, Known, mean_probabilities, predict
 from adapler_explain.trace import Trace, trace
 from adapler_explain.windows import TextError, Window
 from eraser_eval.records import Document, Example
@@ -50,7 +50,7 @@ def test_the_cases_drop_and_keep_words_at_every_layer(tokenizer: BertTokenizer) 
 def test_it_is_what_the_prediction_file_says(traced: tuple[Classifier, tuple[str, ...], str, Trace]) -> None:
     model, words, query, found = traced
     example = Example("x", (Document("x", (words,)),), "POS", query=query)
-    made = predict(example, "adapler", Explained(model), Probabilities(), {})
+    made = predict([example], "adapler", Explained(model), Known(), {})[0]
     assert found.probabilities == pytest.approx([made.probabilities[label] for label in model.labels], abs=1e-9)
     assert found.fell.tolist() == np.floor(made.scores["x"]).tolist()
     assert list(found.kept_per_layer) == made.extra["kept_per_layer"]

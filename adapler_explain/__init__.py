@@ -4,14 +4,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adapler_explain.explanation import Explanation, explain
     from adapler_explain.modeling import AdaplerForSequenceClassification
     from adapler_explain.training import TrainConfig, train
 
-__all__ = ["AdaplerForSequenceClassification", "TrainConfig", "__version__", "train"]
+__all__ = ["AdaplerForSequenceClassification", "Explanation", "TrainConfig", "__version__", "explain", "train"]
 __version__ = "0.5.0"
 
 # What needs torch is imported when it is asked for.
-LAZY = {"AdaplerForSequenceClassification": "modeling", "TrainConfig": "training", "train": "training"}
+LAZY = {
+    "AdaplerForSequenceClassification": "modeling",
+    "Explanation": "explanation",
+    "TrainConfig": "training",
+    "explain": "explanation",
+    "train": "training",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from adapler_explain import __version__, cli_data, cli_score, cli_train, cli_tune, cli_view, parallel
+from adapler_explain import __version__, cli_data, cli_explain, cli_score, cli_train, cli_tune, cli_view, parallel
 from adapler_explain.cli_data import DataRoot
 from eraser_eval.errors import UsageError, UserError, printable
 
@@ -27,6 +27,8 @@ app = typer.Typer(
 app.add_typer(cli_data.app, name="data")
 app.command("score")(cli_score.score_command)
 app.command("validate")(cli_score.validate_command)
+app.command("explain")(cli_explain.explain_command)
+app.command("sanity")(cli_explain.sanity_command)
 app.command("train")(cli_train.train_command)
 app.command("tune")(cli_tune.tune_command)
 app.command("measure")(cli_tune.measure_command)

@@ -1,0 +1,115 @@
+"""One call explains any supported classifier; what it gives away is harmless wherever it is put."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from families import CONFIGS, tiny, trained
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from typer.testing import CliRunner
+
+from adapler_explain import cli, explain
+from adapler_explain.classifier import Classifier
+from adapler_explain.explanation import Explanation
+from adapler_explain.modeling import stock_class
+from eraser_eval.errors import UsageError
+from eraser_eval.escape import latex
+
+TEXT = "the film was good , not bad <b> & 50% \\x{y}"
+
+
+@pytest.fixture(scope="module")
+def stock(stock_checkpoint: Path) -> tuple:
+    model = AutoModelForSequenceClassification.from_pretrained(stock_checkpoint)
+    return model, AutoTokenizer.from_pretrained(stock_checkpoint)
+
+
+@pytest.mark.parametrize("method", ["input-x-gradient", "integrated-gradients", "attention@1", "occlusion", "lime"])
+def test_a_stock_model_is_explained_and_left_as_it_was(stock: tuple, method: str) -> None:
+    model, tokenizer = stock
+    model.train()
+    made = explain(model, tokenizer, "the film was good", method)
+    assert model.training and isinstance(made, Explanation)
+    assert made.words == ("the", "film", "was", "good") and made.scores.shape == (4,)
+    assert made.target == made.label == max(made.probabilities, key=made.probabilities.get)
+    assert made.cost.forward > 0 and made.seconds > 0
+    ranked = [score for _, score in made.top(4)]
+    assert ranked == sorted(ranked, reverse=True)
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_every_family_is_explained(family: str) -> None:
+    model = tiny(family)
+    made = explain(model.eval(), trained(family), "kist lum", "saliency", target=0)
+    assert np.isfinite(made.scores).all() and len(made.scores) == 2
+    assert stock_class(model) is not type(model)
+
+
+def test_several_texts_are_explained_together_as_they_are_alone(stock: tuple) -> None:
+    texts = ["good", "the film was bad , " * 9, "xyz film"]
+    together = explain(*stock, texts, "saliency", target="POS")
+    for one, text in zip(together, texts, strict=True):
+        np.testing.assert_allclose(one.scores, explain(*stock, text, "saliency", target=1).scores, rtol=1e-5, atol=1e-5)
+        assert one.target == "POS"
+
+
+def test_pairs_and_queries(stock: tuple) -> None:
+    pair = explain(*stock, "good film", "saliency", pair="bad end")
+    assert pair.words == ("good", "film", "bad", "end")
+    asked = explain(*stock, "good film", "saliency", query="bad end")
+    assert asked.words == ("good", "film") and not np.allclose(asked.scores, pair.scores[:2])
+
+
+def test_what_cannot_be_explained_is_said(stock: tuple) -> None:
+    for options, reason in (
+        ({"method": "adapler"}, "no AdapLeR checkpoint"),
+        ({"method": "gold"}, "a text has no marks"),
+        ({"method": "nothing"}, "unknown; choose from"),
+        ({"target": "other"}, "target other: choose from NEG, POS"),
+        ({"target": 2}, "target 2"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            explain(*stock, "good film", **options)
+    with pytest.raises(UsageError, match="no words"):
+        explain(*stock, "  ")
+
+
+def test_adapler_explains_itself(checkpoint: Path) -> None:
+    classifier = Classifier.load(checkpoint)
+    made = explain(classifier.model, classifier.tokenizer, TEXT, "adapler")
+    (scores,) = [explain(classifier.model, classifier.tokenizer, [TEXT], "adapler")[0].scores]
+    assert np.array_equal(made.scores, scores) and made.scores.max() < 4
+
+
+def test_what_is_given_away_is_escaped(stock: tuple) -> None:
+    made = explain(*stock, TEXT, "random")
+    page = made.to_html()
+    assert page == made._repr_html_() and "<b>" not in page and "&lt;b&gt;" in page
+    assert len(re.findall("<span", page)) == len(made.words)
+    text = made.to_latex()
+    assert r"50\%" in text and r"\textbackslash{}x\{y\}" in text and r"\textless{}b\textgreater{}" in text
+    assert text.count(r"\colorbox[RGB]") == len(made.words)
+    for colour in re.findall(r"\[RGB\]\{(\d+),(\d+),(\d+)\}", text):
+        assert all(0 <= int(part) <= 255 for part in colour)
+    assert json.loads(json.dumps(made.to_dict()))["words"] == list(made.words)
+    assert latex("\x1b[1m") == r"\textbackslash{}x1b[1m"
+
+
+def test_the_command(checkpoint: Path, tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    shown = run(cli.app, ["explain", "good film", "--model", str(checkpoint)], catch_exceptions=False).output
+    assert "AdapLeR (kept words): predicted" in shown and "  film\n" in shown
+    for form, begin in (("json", "{"), ("html", "<div"), ("latex", "{\\setlength")):
+        file = tmp_path / f"made.{form}"
+        run(
+            cli.app,
+            ["explain", "good film", "--model", str(checkpoint), "--format", form, "--output", str(file)],
+            catch_exceptions=False,
+        )
+        assert file.read_text().startswith(begin)
+    with pytest.raises(UsageError, match="--format pdf"):
+        run(cli.app, ["explain", "good", "--format", "pdf"], catch_exceptions=False)

@@ -14,6 +14,8 @@ from adapler_explain import packed_encoder
 from adapler_explain.propagation import Propagation
 from adapler_explain.removal import Packed
 
+# Pieces of a pass over several places of a path: what fills it where texts are short.
+PATH_PIECES = 2048
 LogitsOf = Callable[[nn.Module, Packed], Tensor]
 Reads = Callable[[Tensor, Tensor], Tensor]
 
@@ -80,10 +82,28 @@ def along(
     start = entered(model, inputs | {"input_ids": baseline}).hidden
     way = packed.hidden - start
     total = torch.zeros_like(way)
-    for place, weight in path:
-        share = place[packed.text][:, None] if isinstance(place, Tensor) else place
-        total += target_gradients(model, replace(packed, hidden=start + way * share), target) * weight
+    together = max(1, PATH_PIECES // len(way))
+    for begin in range(0, len(path), together):
+        places, weights = zip(*path[begin : begin + together], strict=True)
+        shares = [place[packed.text][:, None] if isinstance(place, Tensor) else place for place in places]
+        hidden = torch.cat([start + way * share for share in shares])
+        many = repeated(packed, len(places))
+        found = target_gradients(model, replace(many, hidden=hidden), target.repeat(len(places)))
+        for gradients, weight in zip(found.split(len(way)), weights, strict=True):
+            total += gradients * weight
     return spread((way * total).sum(-1), packed)
+
+
+def repeated(packed: Packed, times: int) -> Packed:
+    """The texts of ``packed`` so many times over, one round after the other; with the hidden states of the first."""
+    texts = len(packed.lengths)
+    return Packed(
+        hidden=packed.hidden,
+        text=torch.cat([packed.text + texts * number for number in range(times)]),
+        position=packed.position.repeat(times),
+        lengths=packed.lengths.repeat(times),
+        longest=packed.longest,
+    )
 
 
 def relevance(model: nn.Module, inputs: dict[str, Tensor], target: Tensor) -> Tensor:

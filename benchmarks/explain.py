@@ -1,0 +1,251 @@
+"""What batching is worth to explanations and their evaluation: ``make bench-explain``.
+
+One process, one model (the bundled one with removal off), the same documents; rounds are interleaved, ratios are those
+of medians. Everything that is compared must agree first.
+
+- Gradients: ours in packed batches against Captum, called for one document after the other.
+- Integrated gradients of k steps against k gradients.
+- Erasure metrics: ours against one input after the other, tokenised anew, through the stock model.
+- A whole evaluation (explain by six methods, erase, measure) against ferret-xai, in an environment of its own
+  (``--ferret PYTHON``), on texts short enough for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from captum.attr import LayerGradientXActivation
+from transformers import BertConfig
+
+from adapler_explain import saliency
+from adapler_explain.batches import Batches
+from adapler_explain.classifier import Classifier
+from adapler_explain.environment import describe
+from adapler_explain.erasure import Operator
+from adapler_explain.explainers import EXPLAINERS
+from adapler_explain.explainers.request import Asked, Request
+from adapler_explain.faithfulness import FRACTIONS, Erasing
+from adapler_explain.modeling import stock_class
+from adapler_explain.predict import Explained, Known, predict
+from eraser_eval.datasets import bundled, limited, load
+from eraser_eval.files import write_json
+from eraser_eval.rationale import top_words
+from eraser_eval.records import Document, Example
+
+METHODS = ("saliency", "input-x-gradient", "integrated-gradients", "gradient-shap", "lime", "kernel-shap")
+FERRET = Path(__file__).with_name("ferret_run.py")
+
+
+def timed(rounds: int, **contenders: Callable[[], Any]) -> dict[str, float]:
+    """Median seconds of each contender, interleaved, after one round that warms up."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds + 1):
+        for name, run in contenders.items():
+            started = time.perf_counter()
+            run()
+            if number:
+                seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def stock_of(classifier: Classifier) -> Any:
+    """The stock model with the weights of ``classifier``."""
+    config = BertConfig.from_dict(classifier.model.config.to_dict() | {"model_type": "bert"})
+    model = stock_class(classifier.model)(config)
+    weights = {n: w for n, w in classifier.model.state_dict().items() if not n.startswith("adapler.")}
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def gradients(classifier: Classifier, examples: Sequence[Example], rounds: int) -> dict[str, Any]:
+    """Input × gradient of whole documents: ours and Captum's a document."""
+    model = stock_of(classifier)
+    asked = [Asked(example, classifier.windows_of(example), 1, 0) for example in examples]
+
+    def logit(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = model(input_ids=ids, attention_mask=mask).logits
+        return logits[:, 1]
+
+    method = LayerGradientXActivation(logit, model.bert.embeddings, multiply_by_inputs=True)
+
+    def captum() -> list[np.ndarray]:
+        found = []
+        for one in asked:
+            batch = classifier.batch(one.windows)
+            values = method.attribute(batch["input_ids"], additional_forward_args=(batch["attention_mask"],))
+            rows = values.norm(dim=-1).detach().numpy()
+            found += [row[: len(window)] for row, window in zip(rows, one.windows, strict=True)]
+        return found
+
+    def ours() -> list[np.ndarray]:
+        return EXPLAINERS["input-x-gradient"].explain(Request(classifier, asked, Batches()))
+
+    drift = max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(ours(), captum(), strict=True))
+    seconds = timed(rounds, ours=ours, captum=captum)
+    return {
+        "documents": len(examples),
+        "windows": sum(len(one.windows) for one in asked),
+        "largest_relative_difference": drift,
+        "seconds": seconds,
+        "speedup": seconds["captum"] / seconds["ours"],
+    }
+
+
+def path_integral(classifier: Classifier, examples: Sequence[Example], rounds: int, steps: int = 10) -> dict[str, Any]:
+    """Integrated gradients of ``steps`` steps over as many gradients."""
+    windows = [window for example in examples for window in classifier.windows_of(example)][:8]
+    batch = classifier.batch(windows)
+    target = torch.ones(len(windows), dtype=torch.long)
+    baseline = saliency.blanked(batch["input_ids"], classifier.tokenizer)
+    packed = saliency.entered(classifier.model, batch)
+
+    def gradients() -> None:
+        for _ in range(steps):
+            saliency.target_gradients(classifier.model, packed, target)
+
+    seconds = timed(
+        rounds,
+        integrated=lambda: saliency.integrated_gradients(classifier.model, batch, target, baseline, steps),
+        gradients=gradients,
+    )
+    return {"steps": steps, "seconds": seconds, "ratio": seconds["integrated"] / seconds["gradients"]}
+
+
+def erasures(classifier: Classifier, examples: Sequence[Example], rounds: int) -> dict[str, Any]:
+    """The inputs of ERASER's faithfulness metrics: ours, and a loop over documents and inputs."""
+    model = stock_of(classifier)
+    budgets = {example.id: max(1, len(example.words) // 10) for example in examples}
+    known = Known()
+    bare = predict(examples, "first-words", Explained(classifier), known, budgets)
+    operator = Operator("remove")
+
+    def ours() -> list[Any]:
+        explained = Explained(classifier, erasing=Erasing(operator))
+        return predict(examples, "first-words", explained, Known(), budgets)
+
+    def probabilities(words: Sequence[str]) -> np.ndarray:
+        batch = classifier.batch(classifier.windows(words)) if words else None
+        if batch is None:
+            batch = dict(classifier.tokenizer("", return_tensors="pt"))
+        with torch.inference_mode():
+            shares: np.ndarray = model(**batch).logits.double().softmax(-1).mean(0).numpy()
+        return shares
+
+    def loop() -> list[list[np.ndarray]]:
+        found = []
+        for example, made in zip(examples, bare, strict=True):
+            scores = np.concatenate([made.scores[document.docid] for document in example.documents])
+            masks = [top_words(scores, made.words_chosen)]
+            masks += [top_words(scores, int(np.ceil(share * len(scores)))) for share in FRACTIONS]
+            rows = [probabilities(example.words), probabilities(())]
+            for mask in masks:
+                for gone in (mask, ~mask):
+                    rows.append(probabilities([w for w, out in zip(example.words, gone, strict=True) if not out]))
+            found.append(rows)
+        return found
+
+    drift = 0.0
+    for made, rows in zip(ours(), loop(), strict=True):
+        pairs = [(made.empty, rows[1]), (made.erased, rows[2]), (made.kept, rows[3])]
+        for number, erasure in enumerate(made.erasures):
+            pairs += [(erasure.erased, rows[4 + 2 * number]), (erasure.kept, rows[5 + 2 * number])]
+        drift = max(drift, *(float(np.abs(np.array(list(a.values())) - b).max()) for a, b in pairs))
+    seconds = timed(rounds, ours=ours, loop=loop)
+    return {
+        "documents": len(examples),
+        "largest_difference": drift,
+        "seconds": seconds,
+        "speedup": seconds["loop"] / seconds["ours"],
+    }
+
+
+def ferret(classifier: Classifier, examples: Sequence[Example], python: str) -> dict[str, Any]:
+    """Seconds for a whole evaluation of the same short texts, by ferret in its own environment and by us."""
+    texts = [" ".join(example.words[:24]) for example in examples]
+    short = [Example(str(n), (Document(str(n), (tuple(t.split()),)),), "") for n, t in enumerate(texts)]
+    budgets = {example.id: 5 for example in short}
+
+    def ours() -> None:
+        explained = Explained(classifier, erasing=Erasing(Operator("remove"), tuple(n / 10 for n in range(1, 11))))
+        known = Known()
+        for method in (*METHODS, "leave-one-out"):
+            predict(short, method, explained, known, budgets)
+
+    seconds = timed(1, ours=ours)["ours"]
+    with tempfile.TemporaryDirectory() as folder:
+        stock_of(classifier).save_pretrained(folder)
+        classifier.tokenizer.save_pretrained(folder)
+        asked = Path(folder) / "texts.json"
+        asked.write_text(json.dumps(texts), encoding="utf-8")
+        ended = subprocess.run([python, str(FERRET), folder, str(asked)], capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise SystemExit(f"--ferret {python}: {ended.stderr.strip().splitlines()[-1]}")
+    theirs = json.loads(ended.stdout.strip().splitlines()[-1])
+    return {
+        "texts": len(texts),
+        "words_at_most": 24,
+        "ours": {"methods": [*METHODS, "leave-one-out"], "seconds": seconds},
+        "ferret": theirs,
+        "speedup": theirs["seconds"] / seconds,
+    }
+
+
+def markdown(figures: Mapping[str, Any]) -> str:
+    """The figures as a table."""
+    rows = [
+        f"| input × gradient, {figures['gradients']['documents']} documents | Captum, a document at a time "
+        f"| {figures['gradients']['speedup']:.2f}× | {figures['gradients']['largest_relative_difference']:.1e} |",
+        f"| integrated gradients, {figures['integrated']['steps']} steps | as many gradients "
+        f"| {figures['integrated']['ratio']:.2f} of their time | |",
+        f"| erasure metrics, {figures['erasures']['documents']} documents | stock model, an input at a time "
+        f"| {figures['erasures']['speedup']:.2f}× | {figures['erasures']['largest_difference']:.1e} of a probability |",
+    ]
+    if "ferret" in figures:
+        found = figures["ferret"]
+        rows.append(
+            f"| whole evaluation, {found['texts']} texts of at most {found['words_at_most']} words "
+            f"| ferret-xai {found['ferret']['version']} | {found['speedup']:.1f}× | other algorithms |"
+        )
+    return "\n".join(["| ours | beside | faster | difference |", "|---|---|---:|---:|", *rows, ""])
+
+
+def main() -> None:
+    """Print the figures, and write them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root", type=Path, help="where ERASER's movies are; else the bundled sample")
+    parser.add_argument("--documents", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--ferret", help="a Python that has ferret-xai")
+    parser.add_argument("--ferret-texts", type=int, default=4)
+    parser.add_argument("--json", type=Path, help="write the figures there, and the table beside it")
+    asked = parser.parse_args()
+    classifier = Classifier.load(bundled("models/adapler-movies"))
+    split = limited(load("movies", "test", asked.data_root), asked.documents)
+    figures: dict[str, Any] = {
+        "model": classifier.checksum,
+        "data": f"{split.info.title}, {split.source}, {split.name}",
+        "environment": describe("cpu"),
+        "gradients": gradients(classifier, split.examples, asked.rounds),
+        "integrated": path_integral(classifier, split.examples, asked.rounds),
+        "erasures": erasures(classifier, split.examples[: max(2, asked.documents // 4)], max(1, asked.rounds // 2)),
+    }
+    if asked.ferret:
+        figures["ferret"] = ferret(classifier, split.examples[: asked.ferret_texts], asked.ferret)
+    print(markdown(figures), end="")
+    if asked.json:
+        write_json(asked.json, figures)
+        asked.json.with_suffix(".md").write_text(markdown(figures), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

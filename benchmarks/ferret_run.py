@@ -1,0 +1,49 @@
+"""Run by ``benchmarks/explain.py`` in an environment that has ferret-xai: seconds of a whole evaluation of some texts.
+
+``python ferret_run.py MODEL_FOLDER TEXTS.json`` prints one line of JSON. Nothing of this project is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+
+def main() -> None:
+    """Explain by all of its explainers and evaluate by all of its evaluators of faithfulness, one text at a time."""
+    import torch
+    from ferret import Benchmark  # type: ignore[import-not-found]
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder, file = sys.argv[1:]
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    benchmark = Benchmark(model, AutoTokenizer.from_pretrained(folder))
+    rows = 0
+    forward = model.forward
+
+    def counted(*arguments: object, **named: object) -> object:
+        nonlocal rows
+        first = named.get("input_ids", named.get("inputs_embeds", arguments[0] if arguments else None))
+        rows += len(first)  # type: ignore[arg-type]
+        return forward(*arguments, **named)
+
+    model.forward = counted
+    texts = json.loads(Path(file).read_text(encoding="utf-8"))
+    seconds = []
+    for number, text in enumerate([texts[0], *texts]):
+        started = time.perf_counter()
+        explanations = benchmark.explain(text, target=1, show_progress=False)
+        benchmark.evaluate_explanations(explanations, target=1, show_progress=False)
+        if number:
+            seconds.append(time.perf_counter() - started)
+        else:
+            rows = 0
+    found = {"version": version("ferret-xai"), "torch": torch.__version__, "threads": torch.get_num_threads()}
+    print(json.dumps(found | {"seconds": sum(seconds), "forward_rows": rows, "explainers": len(benchmark.explainers)}))
+
+
+if __name__ == "__main__":
+    main()

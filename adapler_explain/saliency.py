@@ -21,7 +21,7 @@ Reads = Callable[[Tensor, Tensor], Tensor]
 
 
 def embedding_gradients(
-    model: nn.Module, inputs: dict[str, Tensor], target: Tensor, logits_of: LogitsOf = packed_encoder.logits_of
+    model: nn.Module, inputs: dict[str, Tensor], target: Tensor, logits_of: LogitsOf | None = None
 ) -> tuple[Tensor, Tensor]:
     """The embeddings h⁰ of a batch and the gradients of each text's target logit with respect to them.
 
@@ -29,7 +29,7 @@ def embedding_gradients(
         model: a classifier in ``eval()`` mode; nothing is removed.
         inputs: ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``, each ``[batch, length]``.
         target: ``[batch]``, the class whose logit is differentiated.
-        logits_of: makes the logits ``[batch, classes]``, by default without removal.
+        logits_of: makes the logits ``[batch, classes]``; None: without removal.
 
     Returns:
         Two tensors ``[batch, length, hidden]``, 0 on padding: embeddings (the embedding layer's output), gradients.
@@ -129,16 +129,14 @@ def entered(model: nn.Module, inputs: dict[str, Tensor]) -> Packed:
         return packed_encoder.enter(model, inputs["input_ids"], inputs["attention_mask"], inputs.get("token_type_ids"))
 
 
-def target_gradients(
-    model: nn.Module, packed: Packed, target: Tensor, logits_of: LogitsOf = packed_encoder.logits_of
-) -> Tensor:
+def target_gradients(model: nn.Module, packed: Packed, target: Tensor, logits_of: LogitsOf | None = None) -> Tensor:
     """Gradients ``[total, hidden]`` of each text's target logit, class ``target`` ``[batch]``, by ``packed.hidden``.
 
-    ``logits_of`` makes the logits ``[batch, classes]``, by default without removal.
+    ``logits_of`` makes the logits ``[batch, classes]``; None: without removal.
     """
     with torch.enable_grad():
         hidden = packed.hidden.detach().requires_grad_()
-        logits = logits_of(model, replace(packed, hidden=hidden))
+        logits = (logits_of or packed_encoder.logits_of)(model, replace(packed, hidden=hidden))
         (gradients,) = torch.autograd.grad(logits.gather(-1, target[:, None]).sum(), hidden)
     return gradients
 

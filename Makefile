@@ -12,7 +12,7 @@ HUMAN = $(foreach who,majority union,$(if $(wildcard $(PEOPLE)/$(who).jsonl),--a
 BUNDLED := data/models/adapler-movies
 OURS := unpruned,unpruned-int8,adapler,adapler-padded,adapler-one-at-a-time,adapler-int8
 
-.PHONY: setup format lint types test test-slow test-browser check app screenshots bench bench-score bench-teachers eval minilm train tasks results wheel clean
+.PHONY: setup format lint types test test-slow test-browser check app screenshots bench bench-score bench-teachers bench-explain eval minilm train tasks results wheel clean
 
 setup: .venv/.installed
 
@@ -63,6 +63,11 @@ bench: setup
 	    --json docs/results/bench.json --figure docs/results/bench.png
 	$(BIN)/adapler-explain bench --model $(BUNDLED) --dataset movies --data-root $(DATA) --sizes 1,32 --accuracy \
 	    --json docs/results/bench-movies.json --figure docs/results/bench-movies.png
+
+# Batched explanations and erasures beside Captum a document at a time; with FERRET=python-that-has-ferret-xai, also that.
+bench-explain: setup
+	$(BIN)/python benchmarks/explain.py $(if $(wildcard $(DATA)/eraser/movies),--data-root $(DATA)) \
+	    $(if $(FERRET),--ferret $(FERRET)) --json docs/results/explain.json
 
 eval: setup
 	$(BIN)/adapler-explain eval --dataset movies

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -12,24 +11,17 @@ from typing import Any
 
 import pandas as pd
 
-from eraser_eval import score
-from eraser_eval.datasets import DATASETS, DatasetInfo, Split, find, limited, load, tables
+from eraser_eval.datasets import DATASETS, DatasetInfo, Split, find, load, tables
 from eraser_eval.errors import DataError, MissingError, UserError
 from eraser_eval.files import checksum
 from eraser_eval.jsonl import document_of
 from eraser_eval.prediction_file import read_predictions
 from eraser_eval.records import Example, Prediction
+from eraser_eval.runs import MODEL_KEYS, fitting, manifest_of, read_run
 
 SPLITS = ("test", "val", "train")
 TEXT = "Your own text"
 MOST_WORDS, MOST_CHARACTERS = 20_000, 400_000
-MODEL_KEYS = ("model", "model_checksum", "reference_model")
-# What pages read of a run's figures and table.
-FIGURES = {"methods", "classification", "efficiency", "title", "source", "split", "documents", "model", "explained"}
-COLUMNS = {"method", "annotation_id", "label", "predicted", "words", "rationale_words", "false_positives", "fpr"} | {
-    "token_f1",
-    "average_precision",
-}
 
 
 @dataclass(frozen=True)
@@ -116,7 +108,7 @@ def sources(runs: Path, data_root: Path | None, labels: Iterable[str]) -> list[S
             if (file := _split_file(info, folder, split)) is not None
         ]
     folders = sorted(path.parent for path in runs.glob("*/metrics.json")) if runs.is_dir() else []
-    return found + [Source(f"run {folder.name}", folder) for folder in folders if _manifest(folder) is not None]
+    return found + [Source(f"run {folder.name}", folder) for folder in folders if manifest_of(folder) is not None]
 
 
 def _split_file(info: DatasetInfo, folder: Path, split: str) -> Path | None:
@@ -141,44 +133,18 @@ def open_run(name: str, folder: Path, data_root: Path | None) -> Opened:
         MissingError: the folder is not that of a finished run, or its documents are not here.
         DataError: a file is broken, or the documents are not those of the run.
     """
-    manifest = _manifest(folder)
-    if manifest is None:
-        raise MissingError(f"{folder}: not the folder of an 'eval' run (no manifest.json of one)")
-    try:
-        figures = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        # An id or a class may be called NA.
-        names = dict.fromkeys(("method", "annotation_id", "label", "predicted"), str)
-        table = pd.read_csv(folder / "per_document.csv", dtype=names, keep_default_na=False, na_values=[""])
-        split = limited(_split(manifest, data_root), manifest["limit"])
-        expected, models = manifest["data_checksum"], [manifest[name] for name in MODEL_KEYS]
-        if not all(value is None or isinstance(value, str) for value in models):
-            raise TypeError("manifest.json names no model")
-        methods = [str(method) for method in (*manifest["methods"], *manifest.get("add", ()))]
-        if not (figures.keys() >= FIGURES and set(table.columns) >= COLUMNS):
-            raise ValueError("metrics.json or per_document.csv lacks figures")
-    except FileNotFoundError as error:
-        raise MissingError(f"{error.filename}: is missing; finish the run with 'eval --resume'") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(folder, f"is not a run that can be read ({error!r}); repeat it") from None
-    if split.checksum != expected:
-        raise DataError(folder, f"its documents ({expected}) are not those found at {split.folder} ({split.checksum})")
-    # What an earlier run left in the folder is not this one's.
-    files = [path for method in methods if (path := folder / "predictions" / f"{method}.jsonl").is_file()]
-    predictions = {path.stem: {made.id: made for made in read_predictions(path)} for path in files}
-    if not predictions:
-        raise MissingError(f"{folder}: has no prediction files; finish the run with 'eval --resume'")
-    fitting(split, predictions, folder)
-    model, model_checksum, reference = models
+    run = read_run(folder, data_root)
+    model, model_checksum, reference = (run.manifest[name] for name in MODEL_KEYS)
     return Opened(
         name,
-        split,
-        predictions,
+        run.split,
+        {method: {one.id: one for one in made} for method, made in run.predictions.items()},
         None if model == "bundled model" else model,
         model_checksum,
         reference,
-        manifest,
-        figures,
-        table,
+        run.manifest,
+        run.figures,
+        run.table,
         stamp=str((folder / "metrics.json").stat().st_mtime_ns),
     )
 
@@ -202,14 +168,6 @@ def open_predictions(name: str, split: Split, files: Mapping[str, Path]) -> Open
             raise DataError(method, f"has no prediction for the documents of {split.info.name}, {split.name}")
     fitting(split, predictions, Path(name))
     return Opened(name, split, predictions, stamp=checksum(files.values()))
-
-
-def fitting(split: Split, predictions: Mapping[str, Mapping[str, Prediction]], where: Path) -> None:
-    """Raise DataError where a prediction does not fit its document."""
-    try:
-        score.per_document(split.examples, {method: list(made.values()) for method, made in predictions.items()})
-    except ValueError as error:
-        raise DataError(where, str(error)) from None
 
 
 def own_text(text: str) -> Example:
@@ -249,24 +207,3 @@ def _found(info: DatasetInfo, data_root: Path | None) -> tuple[DatasetInfo, str,
         return find(info.name, data_root)
     except MissingError:
         return find(info.name)
-
-
-def _manifest(folder: Path) -> dict[str, Any] | None:
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return manifest if isinstance(manifest, dict) and manifest.get("command") == "eval" else None
-
-
-def _split(manifest: Mapping[str, Any], data_root: Path | None) -> Split:
-    """The split that a run read: where it found it, or else below ``data_root``."""
-    dataset, split = manifest["dataset"], manifest["split"]
-    if manifest["source"] == "bundled sample":
-        return load(dataset, split)
-    try:
-        return load(dataset, split, Path(manifest["data_root"]) if manifest["data_root"] else None)
-    except MissingError:
-        if data_root is None:
-            raise
-        return load(dataset, split, data_root)

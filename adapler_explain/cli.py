@@ -12,7 +12,17 @@ from typing import Annotated
 
 import typer
 
-from adapler_explain import __version__, cli_data, cli_explain, cli_score, cli_train, cli_tune, cli_view, parallel
+from adapler_explain import (
+    __version__,
+    cli_data,
+    cli_explain,
+    cli_paper,
+    cli_score,
+    cli_train,
+    cli_tune,
+    cli_view,
+    parallel,
+)
 from adapler_explain.cli_data import DataRoot
 from eraser_eval.errors import UsageError, UserError, printable
 
@@ -29,6 +39,11 @@ app.command("score")(cli_score.score_command)
 app.command("validate")(cli_score.validate_command)
 app.command("explain")(cli_explain.explain_command)
 app.command("sanity")(cli_explain.sanity_command)
+app.command("plot")(cli_paper.plot_command)
+app.command("table")(cli_paper.table_command)
+app.command("report")(cli_paper.report_command)
+app.command("reproduce")(cli_paper.reproduce_command)
+app.command("compare")(cli_paper.compare_command)
 app.command("train")(cli_train.train_command)
 app.command("tune")(cli_tune.tune_command)
 app.command("measure")(cli_tune.measure_command)

@@ -122,7 +122,7 @@ def markdown(figures: Figures) -> str:
     """The comparison table, the paired differences, notes and signatures as Markdown; names from files are escaped."""
     tables = [_markdown_table(*table_rows(figures)), _markdown_table(*difference_rows(figures))]
     signatures = (f"- `{printable(figures['signatures'][name]).replace('`', '_')}`" for name in shown(figures))
-    return "\n".join([*tables, *(f"- {_escaped(note)}" for note in notes(figures)), *signatures]) + "\n"
+    return "\n".join([*tables, *(f"- {escaped(note)}" for note in notes(figures)), *signatures]) + "\n"
 
 
 def terminal(figures: Figures) -> None:
@@ -202,7 +202,8 @@ def _markdown_table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows), ""])
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """``text`` as Markdown that shows it."""
     return "".join(f"\\{c}" if c in "\\`*_<>|#" else c for c in printable(text))
 
 
@@ -286,3 +287,32 @@ def sanity_terminal(figures: Figures) -> None:
         console.print(table)
     for note in sanity_notes(figures):
         console.print(printable(note), markup=False, soft_wrap=True)
+
+
+def compared_rows(figures: Figures) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of two runs beside each other: a row a method and metric."""
+    rows = []
+    for method, metrics in figures["methods"].items():
+        for name, row in metrics.items():
+            if row["value"] is None:
+                continue
+            p = "" if row["p_holm"] is None else f"{row['p_holm']:.4f}"
+            values = [f"{row['first']:.3f}", f"{row['second']:.3f}", _signed(row), p, str(row["n"])]
+            rows.append([method, METRICS[name].title, *values])
+    return ["method", "metric", "first", "second", "difference [95 %]", "p", "n"], rows
+
+
+def compared_terminal(figures: Figures) -> None:
+    """Print two runs beside each other to stdout."""
+    console = Console(highlight=False, width=max(Console().width, 120))
+    header, rows = compared_rows(figures)
+    table = Table(box=box.SIMPLE)
+    for index, title in enumerate(header):
+        table.add_column(title, justify="right" if index > 1 else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
+    lines = [f"first: {figures['first']}; second: {figures['second']}; {figures['documents']} documents in common."]
+    lines += [f"differs: {name}: {one} / {two}" for name, (one, two) in figures["settings"].items()]
+    for line in lines:
+        console.print(printable(line), markup=False, soft_wrap=True)

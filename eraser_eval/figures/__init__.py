@@ -111,6 +111,14 @@ def plot(
     return made
 
 
+def plot_run(run: Run, kind: str, look: str, output: Path, titles: Titles = str) -> list[Path]:
+    """The files of one figure of one run; see :func:`plot`."""
+    row = KINDS[kind]
+    with style.applied(STYLES[look]):
+        table = row.table([run]) if row.joint else row.table(run)
+        return style.save(row.draw(table, STYLES[look], titles), table, output / kind)
+
+
 def chosen(run: Run, methods: Sequence[str]) -> Run:
     """``run`` with only ``methods``, in their order; all where none are named.
 

@@ -38,7 +38,7 @@ def panels(style: Style, count: int, height: float, legend: int = 0, sharey: boo
 
 def legend_rows(style: Style, names: Sequence[str]) -> tuple[int, int]:
     """Columns and rows of a legend under a figure that holds ``names``."""
-    room = style.width * 72 / (0.55 * style.font)
+    room = style.width * 72 / (0.5 * (style.font - 1))
     columns = max(1, int(room // (max(map(len, names), default=1) + 6)))
     return columns, math.ceil(len(names) / columns)
 
@@ -102,8 +102,8 @@ def lines(
     methods = list(dict.fromkeys(table["method"]))
     marks = looks(methods)
     _, rows = legend_rows(style, [titles(method) for method in methods])
-    height = 0.72 * style.width / min(len(ys), style.columns)
-    figure, axes = panels(style, len(ys), min(height, 0.6 * style.width), rows)
+    height = max(1.5, min(0.72 * style.width / min(len(ys), style.columns), 0.6 * style.width))
+    figure, axes = panels(style, len(ys), height, rows)
     for panel, (y, ylabel) in zip(axes, ys.items(), strict=True):
         for number, method in enumerate(methods):
             part, look = table[table["method"] == method], marks[method]
@@ -133,7 +133,7 @@ def lines(
 
 def layers(table: pd.DataFrame, style: Style, titles: Titles) -> Figure:
     """By layer: the share of the words alive, and how well they, and other methods' as many, agree with people."""
-    ys = {"kept": "share of words", "fpr": "false-positive rate", "precision": "precision", "recall": "recall"}
+    ys = {"kept": "share of words", "fpr": "FPR", "precision": "precision", "recall": "recall"}
     return lines(table, style, titles, "layer", ys, "layer")
 
 
@@ -167,7 +167,9 @@ def pareto(table: pd.DataFrame, style: Style, titles: Titles) -> Figure:
     methods = list(dict.fromkeys(table["method"]))
     marks = looks(methods)
     _, rows = legend_rows(style, [titles(method) for method in methods])
-    figure, axes = panels(style, len(shown), 0.62 * style.width / min(len(shown), style.columns), rows)
+    columns = 1 if style.width < 4 else min(len(shown), style.columns)
+    height = max(1.6, 0.62 * style.width / columns)
+    figure, axes = panels(Style(style.width, style.font, style.line, columns), len(shown), height, rows)
     for panel, metric in zip(axes, shown, strict=True):
         for _, row in table.iterrows():
             look = marks[row["method"]]
@@ -221,7 +223,7 @@ def calibration(table: pd.DataFrame, style: Style, titles: Titles) -> Figure:
     panel.set_ylim(0, most)
     panel.set_xlabel("input × gradient, in even shares (mean of a tenth)")
     panel.set_ylabel("contribution, in even shares")
-    panel.legend()
+    panel.legend(loc="upper left")
     return figure
 
 

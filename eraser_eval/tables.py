@@ -1,0 +1,239 @@
+"""The comparison table of runs, for papers: LaTeX (booktabs), Markdown and CSV.
+
+Several runs of the same data are seeds: values are means over them, ± the standard deviation. Of one run values stand
+with their 95 % interval. The best of a column is bold, and what does not differ significantly from it is underlined: a
+paired test of every method against the best one, corrected for their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eraser_eval import escape, report, score, significance
+from eraser_eval.errors import UsageError
+from eraser_eval.metrics import METRICS, Metric
+from eraser_eval.runs import Run
+
+Titles = Callable[[str], str]
+FORMATS = ("latex", "markdown", "csv")
+BASELINES = ("gold", "all")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure of a method.
+
+    Attributes:
+        value: the mean over runs.
+        low, high: its interval, of one run.
+        spread: the standard deviation over runs, of several.
+        best: whether none is better.
+        tied: whether it does not differ significantly from the best.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    spread: float | None
+    best: bool = False
+    tied: bool = False
+
+
+def cells_of(runs: Sequence[Run], metrics: Sequence[str]) -> dict[str, dict[str, Cell]]:
+    """Metric to method to its cell.
+
+    The rows ``all`` and ``gold``, and predictions with another number of words, are no competitors: they are neither
+    bold nor underlined.
+
+    Raises:
+        UsageError: the runs are not of the same documents and methods.
+    """
+    first = runs[0]
+    for run in runs[1:]:
+        if run.figures["data_checksum"] != first.figures["data_checksum"]:
+            raise UsageError(f"{run.folder}: is of other data than {first.folder}; give runs of the same split")
+        if list(run.figures["methods"]) != list(first.figures["methods"]):
+            raise UsageError(f"{run.folder}: has other methods than {first.folder}; choose some with --methods")
+    found: dict[str, dict[str, Cell]] = {}
+    for metric in metrics:
+        row = {}
+        for method in first.figures["methods"]:
+            estimates = [run.figures["methods"][method].get(metric) for run in runs]
+            values = [e["value"] for e in estimates if e is not None and e["value"] is not None]
+            if len(values) == len(runs):
+                one = len(runs) == 1
+                spread = None if one else float(np.std(values, ddof=1))
+                low, high = (estimates[0]["low"], estimates[0]["high"]) if one else (None, None)
+                row[method] = Cell(float(np.mean(values)), low, high, spread)
+        found[metric] = marked(row, runs, metric)
+    return found
+
+
+def marked(row: Mapping[str, Cell], runs: Sequence[Run], name: str) -> dict[str, Cell]:
+    """``row`` with its best cell and those that do not differ from it."""
+    metric = METRICS[name]
+    rivals = [
+        m for m in row if m not in BASELINES and runs[0].figures["methods"][m].get("budget", "adapler") == "adapler"
+    ]
+    if not rivals:
+        return dict(row)
+    sign = -1 if metric.lower_is_better else 1
+    best = max(rivals, key=lambda method: sign * row[method].value)
+    p_values = [None if method == best else paired_p(runs, method, best, metric) for method in rivals]
+    corrected = dict(zip(rivals, significance.holm(p_values), strict=True))
+    made = dict(row)
+    for method in rivals:
+        cell, p = row[method], corrected[method]
+        tied = method != best and p is not None and p >= significance.LEVEL
+        made[method] = Cell(cell.value, cell.low, cell.high, cell.spread, method == best, tied)
+    return made
+
+
+def paired_p(runs: Sequence[Run], one: str, two: str, metric: Metric) -> float | None:
+    """The p-value of two methods' difference on the documents that both have; of several runs, on statistics' means."""
+    tables = []
+    for method in (one, two):
+        parts = [run.table[run.table["method"] == method].set_index("annotation_id") for run in runs]
+        values = [part.reindex(columns=list(metric.columns)).astype(float) for part in parts]
+        tables.append(sum(values[1:], values[0]) / len(values))
+    both = tables[0].index.intersection(tables[1].index)
+    first, second = (table.loc[both].to_numpy() for table in tables)
+    known = np.isfinite(first).all(1) & np.isfinite(second).all(1)
+    if not known.any():
+        return None
+    pairs = {"one": (metric, first[known], second[known])}
+    return significance.randomisation_test(pairs, 0, score.Statistics().resamples).get("one")
+
+
+def columns_of(runs: Sequence[Run], metrics: Sequence[str]) -> list[str]:
+    """The metrics of the table: those that are named, else those that the runs' own tables show.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown:
+        raise UsageError(f"--metrics {unknown[0]}: choose from {', '.join(METRICS)}")
+    return list(metrics or report.shown(runs[0].figures))
+
+
+def table(runs: Sequence[Run], metrics: Sequence[str], form: str, titles: Titles) -> str:
+    """The table of ``runs`` in ``form``, one of :data:`FORMATS`.
+
+    Raises:
+        UsageError: there is no such form or metric, or the runs do not belong together.
+    """
+    if form not in FORMATS:
+        raise UsageError(f"--format {form}: choose {', '.join(FORMATS)}")
+    names = columns_of(runs, metrics)
+    cells = cells_of(runs, names)
+    methods = list(runs[0].figures["methods"])
+    makers = {"latex": _latex, "markdown": _markdown, "csv": _csv}
+    return makers[form](runs, names, cells, methods, titles)
+
+
+def _arrow(name: str) -> bool:
+    return METRICS[name].lower_is_better
+
+
+def _latex(
+    runs: Sequence[Run], names: list[str], cells: Mapping[str, Mapping[str, Cell]], methods: list[str], titles: Titles
+) -> str:
+    def shown(cell: Cell | None) -> str:
+        if cell is None:
+            return "--"
+        value = f"{cell.value:.3f}".replace("-", "$-$")
+        value = f"\\textbf{{{value}}}" if cell.best else f"\\underline{{{value}}}" if cell.tied else value
+        if cell.spread is not None:
+            return f"{value} {{\\scriptsize$\\pm${cell.spread:.3f}}}"
+        bounds = f"[{cell.low:.3f}, {cell.high:.3f}]".replace("-", "$-$")
+        return f"{value} {{\\scriptsize{bounds}}}"
+
+    arrows = {True: "$\\downarrow$", False: "$\\uparrow$"}
+    head = " & ".join(["Method", *(f"{escape.latex(METRICS[n].title)} {arrows[_arrow(n)]}" for n in names)])
+    lines = [
+        "% Needs the packages booktabs and graphicx.",
+        "\\begin{table*}[t]",
+        "\\centering",
+        "\\resizebox{\\textwidth}{!}{%",
+        f"\\begin{{tabular}}{{l{'r' * len(names)}}}",
+        "\\toprule",
+        f"{head} \\\\",
+        "\\midrule",
+        *(" & ".join([escape.latex(titles(m)), *(shown(cells[n].get(m)) for n in names)]) + " \\\\" for m in methods),
+        "\\midrule",
+        " & ".join(["\\textit{chance}", *(_chance(runs[0], n) for n in names)]) + " \\\\",
+        "\\bottomrule",
+        "\\end{tabular}}",
+        f"\\caption{{{escape.latex(caption(runs))}}}",
+        "\\end{table*}",
+        *(f"% {line}" for line in _signatures(runs, names)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown(
+    runs: Sequence[Run], names: list[str], cells: Mapping[str, Mapping[str, Cell]], methods: list[str], titles: Titles
+) -> str:
+    def shown(cell: Cell | None) -> str:
+        if cell is None:
+            return "–"
+        value = (
+            f"**{cell.value:.3f}**" if cell.best else f"<u>{cell.value:.3f}</u>" if cell.tied else f"{cell.value:.3f}"
+        )
+        if cell.spread is not None:
+            return f"{value} ± {cell.spread:.3f}"
+        return f"{value} [{cell.low:.3f}, {cell.high:.3f}]"
+
+    head = ["method", *(f"{METRICS[n].title} {'↓' if _arrow(n) else '↑'}" for n in names)]
+    rows = [[report.escaped(titles(m)), *(shown(cells[n].get(m)) for n in names)] for m in methods]
+    rows.append(["*chance*", *(_chance(runs[0], n) for n in names)])
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * len(names) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return (
+        "\n".join([*lines, "", report.escaped(caption(runs)), "", *(f"- `{s}`" for s in _signatures(runs, names))])
+        + "\n"
+    )
+
+
+def _csv(
+    runs: Sequence[Run], names: list[str], cells: Mapping[str, Mapping[str, Cell]], methods: list[str], titles: Titles
+) -> str:
+    del runs
+    rows = [
+        {"method": m, "title": titles(m), "metric": n, **vars(cell)}
+        for m in methods
+        for n in names
+        if (cell := cells[n].get(m)) is not None
+    ]
+    text: str = pd.DataFrame(rows).to_csv(index=False, float_format="%.6g")
+    return text
+
+
+def caption(runs: Sequence[Run]) -> str:
+    """What must stand under the table."""
+    figures = runs[0].figures
+    spread = (
+        "95 % bootstrap intervals over documents"
+        if len(runs) == 1
+        else f"mean ± standard deviation of {len(runs)} runs"
+    )
+    return (
+        f"{figures['title']} ({figures['source']}), {figures['split']}, {figures['documents']} documents; {spread}. "
+        "Bold: the best; underlined: not significantly different from it (approximate randomisation, Holm). "
+        f"Marked words: {figures['prevalence']:.3f} of a document. Every method chooses as many words as AdapLeR keeps."
+    )
+
+
+def _chance(run: Run, name: str) -> str:
+    level: Any = run.figures["chance"].get(name)
+    return "" if level is None else f"{level:.3f}"
+
+
+def _signatures(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
+    return [run.figures["signatures"][name] for run in runs[:1] for name in names if name in run.figures["signatures"]]

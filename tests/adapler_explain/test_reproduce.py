@@ -87,7 +87,6 @@ def test_the_page_holds_everything_and_no_script(config: EvalConfig, tmp_path: P
     assert "http://" not in text and "https://" not in text
     assert text.count("<figure>") >= 6 and text.count("<article>") == 3
     assert f"{figures['methods']['adapler']['fpr']['value']:.3f}" in text
-    assert (
     assert escape.html(figures["signatures"]["fpr"]) in text
     assert text == html_report.page(run, title_of)
     invoke = CliRunner().invoke

@@ -12,7 +12,7 @@ HUMAN = $(foreach who,majority union,$(if $(wildcard $(PEOPLE)/$(who).jsonl),--a
 BUNDLED := data/models/adapler-movies
 OURS := unpruned,unpruned-int8,adapler,adapler-padded,adapler-one-at-a-time,adapler-int8
 
-.PHONY: setup format lint types test test-slow test-browser check app screenshots bench bench-score bench-teachers bench-explain eval minilm train tasks results wheel clean
+.PHONY: setup format lint types test test-slow test-browser check app screenshots bench bench-score bench-teachers bench-explain explain eval minilm train tasks results wheel clean
 
 setup: .venv/.installed
 
@@ -68,6 +68,20 @@ bench: setup
 bench-explain: setup
 	$(BIN)/python benchmarks/explain.py $(if $(wildcard $(DATA)/eraser/movies),--data-root $(DATA)) \
 	    $(if $(FERRET),--ferret $(FERRET)) --json docs/results/explain.json
+
+# Every affordable explainer on a part of the real test splits: plausibility, faithfulness and cost, in docs/results. The
+# HateXplain model is that of 'make tasks'.
+CHEAP := adapler,contribution,attention,attention-max,attention-rollout,attention-x-gradient,saliency,input-x-gradient,saliency-pruned,input-x-gradient-pruned,lrp
+BASELINES := random,first-words,longest-words,tf-idf,all,gold
+HATEXPLAIN := runs/tasks/hatexplain-0
+explain: setup
+	$(BIN)/adapler-explain eval --dataset movies --data-root $(DATA) --limit 40 --faithfulness remove --resume \
+	    --output-dir runs/explain-movies --methods $(CHEAP),occlusion-sentence,$(BASELINES),gradient-shap
+	$(BIN)/python benchmarks/publish.py runs/explain-movies docs/results/explain-movies
+	$(BIN)/adapler-explain eval --dataset hatexplain --data-root $(DATA) --model $(HATEXPLAIN)/adapler \
+	    --reference-model $(HATEXPLAIN)/fine-tuned --operating-point max-drop-0.01 --limit 150 --faithfulness remove \
+	    --resume --output-dir runs/explain-hatexplain --methods $(CHEAP),gradient-shap,integrated-gradients,occlusion,occlusion-span,leave-one-out,$(BASELINES),kernel-shap,lime,shapley-sampling
+	$(BIN)/python benchmarks/publish.py runs/explain-hatexplain docs/results/explain-hatexplain
 
 eval: setup
 	$(BIN)/adapler-explain eval --dataset movies

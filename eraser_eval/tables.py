@@ -237,3 +237,38 @@ def _chance(run: Run, name: str) -> str:
 
 def _signatures(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
     return [run.figures["signatures"][name] for run in runs[:1] for name in names if name in run.figures["signatures"]]
+
+
+OVERVIEW = ("average_precision", "token_f1", "comprehensiveness_aopc", "sufficiency_aopc", "log_odds")
+
+
+def overview(figures: Mapping[str, Any], titles: Titles) -> str:
+    """Plausibility, faithfulness and cost of every method in a narrow Markdown table, from ``metrics.json`` alone.
+
+    The best of a column is bold (of the methods with AdapLeR's number of words); intervals and tests are in the run's
+    own table.
+    """
+    names = [name for name in OVERVIEW if figures["methods"]["adapler"].get(name, {}).get("value") is not None]
+    rivals = [
+        method
+        for method, values in figures["methods"].items()
+        if method not in BASELINES and values.get("budget", "adapler") == "adapler"
+    ]
+    best = {}
+    for name in names:
+        sign = -1 if METRICS[name].lower_is_better else 1
+        best[name] = max(rivals, key=lambda method: sign * figures["methods"][method][name]["value"])
+    arrows = [f"{METRICS[name].title} {'↓' if METRICS[name].lower_is_better else '↑'}" for name in names]
+    head = ["method", *arrows, "windows, forward + back", "GFLOPs", "seconds"]
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    for method, values in figures["methods"].items():
+        cells = []
+        for name in names:
+            value = values.get(name, {}).get("value")
+            text = "" if value is None else f"{value:.3f}"
+            cells.append(f"**{text}**" if best[name] == method else text)
+        seconds, windows, flops = report.cost_cells(values)
+        lines.append("| " + " | ".join([report.escaped(titles(method)), *cells, windows, flops, seconds]) + " |")
+    levels = [figures["chance"].get(name) for name in names]
+    lines.append("| *chance* | " + " | ".join("" if v is None else f"{v:.3f}" for v in levels) + " |  |  |  |")
+    return "\n".join(lines) + "\n"

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from adapler_explain import cli
 from adapler_explain.bench import report as bench_report
 from adapler_explain.classifier import model_checksum
-from eraser_eval import report
+from adapler_explain.explainers import title_of
+from eraser_eval import report, tables
 from eraser_eval.datasets import bundled
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +51,17 @@ def test_task_table_is_that_of_the_committed_runs(readme: str) -> None:
     assert made == (RESULTS.parent / "tasks.md").read_text(encoding="utf-8")
     shown = re.search(r"<!-- tasks: docs/results/tasks.md -->\n(.*?)<!-- end -->", readme, re.S)
     assert shown and shown.group(1).strip() == made.strip()
+
+
+@pytest.mark.parametrize("folder", sorted(RESULTS.parent.glob("explain-*")), ids=lambda folder: folder.name)
+def test_tables_of_explainers_are_those_of_the_committed_runs(readme: str, folder: Path) -> None:
+    content = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert report.markdown(content) == (folder / "table.md").read_text(encoding="utf-8")
+    made = tables.overview(content, title_of)
+    assert made == (folder / "overview.md").read_text(encoding="utf-8")
+    shown = re.search(rf"<!-- overview: docs/results/{folder.name}/overview.md -->\n(.*?)<!-- end -->", readme, re.S)
+    assert shown and shown.group(1).strip() == made.strip()
+    assert json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["source"] == "release"
 
 
 def test_the_run_was_of_the_bundled_model_and_the_whole_real_split(figures: dict) -> None:

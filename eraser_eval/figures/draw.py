@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, LogFormatter, MaxNLocator
 
 from eraser_eval.figures.style import Look, Style, looks
 from eraser_eval.metrics import METRICS
@@ -102,7 +102,7 @@ def lines(
     methods = list(dict.fromkeys(table["method"]))
     marks = looks(methods)
     _, rows = legend_rows(style, [titles(method) for method in methods])
-    height = max(1.5, min(0.72 * style.width / min(len(ys), style.columns), 0.6 * style.width))
+    height = max(1.5, min(0.72 * style.width / min(len(ys), style.columns), 0.6 * style.width, 2.2 + style.font / 8))
     figure, axes = panels(style, len(ys), height, rows)
     for panel, (y, ylabel) in zip(axes, ys.items(), strict=True):
         for number, method in enumerate(methods):
@@ -173,15 +173,17 @@ def pareto(table: pd.DataFrame, style: Style, titles: Titles) -> Figure:
     for panel, metric in zip(axes, shown, strict=True):
         for _, row in table.iterrows():
             look = marks[row["method"]]
-            panel.plot(row["gflops"], row[metric], look.marker, color=look.colour, markeredgecolor="black", mew=0.4)
+            size = 1.6 * (2.5 + style.line)
+            mark = {"color": look.colour, "markeredgecolor": "black", "mew": 0.4, "markersize": size}
+            panel.plot(row["gflops"], row[metric], look.marker, **mark)
         ordered = table.sort_values(["gflops", metric], ascending=[True, False], kind="stable")
         best = ordered[ordered[metric] > ordered[metric].cummax().shift(fill_value=-np.inf)]
         panel.step(best["gflops"], best[metric], where="post", color="black", linewidth=0.7, zorder=1)
         panel.set_xscale("log")
         panel.set_xlabel("GFLOPs a document (log)")
         panel.set_ylabel(METRICS[metric].title)
-        panel.xaxis.set_major_formatter(LogFormatterSciNotation())
-        panel.xaxis.set_minor_formatter(NullFormatter())
+        for axis_formatter in (panel.xaxis.set_major_formatter, panel.xaxis.set_minor_formatter):
+            axis_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
     used = {method: look for method, look in marks.items() if method in methods}
     under(figure, used, style, titles, lines=False)
     return figure

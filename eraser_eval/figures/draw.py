@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -174,7 +175,7 @@ def pareto(table: pd.DataFrame, style: Style, titles: Titles) -> Figure:
         for _, row in table.iterrows():
             look = marks[row["method"]]
             size = 1.6 * (2.5 + style.line)
-            mark = {"color": look.colour, "markeredgecolor": "black", "mew": 0.4, "markersize": size}
+            mark: Any = {"color": look.colour, "markeredgecolor": "black", "mew": 0.4, "markersize": size}
             panel.plot(row["gflops"], row[metric], look.marker, **mark)
         ordered = table.sort_values(["gflops", metric], ascending=[True, False], kind="stable")
         best = ordered[ordered[metric] > ordered[metric].cummax().shift(fill_value=-np.inf)]

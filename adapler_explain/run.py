@@ -21,7 +21,7 @@ from adapler_explain.parallel import World, world
 from adapler_explain.windows import Window
 from eraser_eval.datasets import limited, load
 from eraser_eval.errors import UsageError
-from eraser_eval.files import write_json
+from eraser_eval.files import sweep, write_json
 from eraser_eval.records import Example
 
 if TYPE_CHECKING:
@@ -229,6 +229,8 @@ class Run:
         settings |= {"train_checksum": self.train_split.checksum, "val_checksum": self.val_split.checksum}
         settings |= {"train_examples": len(self.train_split.examples), "val_examples": len(self.val_split.examples)}
         manifest = self.folder / "manifest.json"
+        if self.world.is_first:
+            sweep(self.folder)
         if manifest.exists():
             old = json.loads(manifest.read_text(encoding="utf-8"))
             changed = [key for key in settings if key not in FREE and old.get(key) != settings[key]]

@@ -9,7 +9,7 @@ from typing import Any
 
 from adapler_explain.explainers import EXPLAINERS
 from eraser_eval.errors import UsageError
-from eraser_eval.files import write_json
+from eraser_eval.files import sweep, write_json
 
 
 def check_claim(folder: Path, manifest: Mapping[str, Any], resume: bool) -> None:
@@ -44,6 +44,7 @@ def check_claim(folder: Path, manifest: Mapping[str, Any], resume: bool) -> None
 def claim(folder: Path, manifest: dict[str, Any], resume: bool) -> None:
     """Make ``folder`` this run's own: without ``resume`` remove an older run's files, and only those."""
     path = folder / "manifest.json"
+    sweep(folder)
     if resume and path.exists():
         old = json.loads(path.read_text(encoding="utf-8"))["methods"]
         manifest["methods"] = list(dict.fromkeys([*old, *manifest["methods"]]))

@@ -27,6 +27,13 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a process that was killed while writing into ``folder`` left behind; no other may be writing there."""
+    for leftover in folder.rglob(".*.tmp"):
+        if leftover.is_file():
+            leftover.unlink()
+
+
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """Within the block, no other process of this program works in ``folder``.

@@ -100,6 +100,14 @@ def test_killed_at_random_moments_it_comes_to_the_same_weights(config: TrainConf
     assert not left
 
 
+def test_what_a_killed_process_was_writing_is_swept_away(config: TrainConfig) -> None:
+    leftover = Path(config.output_dir) / ".checkpoint.safetensors.1.tmp"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"half")
+    train(config)
+    assert not leftover.exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_killed_often_it_comes_to_the_same_weights(config: TrainConfig, tmp_path: Path, seed: int) -> None:

@@ -28,7 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a process that was killed while writing into ``folder`` left behind; no other may be writing there."""
+    """Remove what a process that was killed while writing left in ``folder``; no other may be writing there."""
     for leftover in folder.rglob(".*.tmp"):
         if leftover.is_file():
             leftover.unlink()

@@ -16,7 +16,10 @@ from eraser_eval.runs import read_run
 
 # What says where things lay on the machine, and nothing of what they are.
 PLACES = ("data_root", "reference_model")
-SHOWN = ("layers", "pareto", "precision-recall", "agreement", "calibration", "position")
+SHOWN = ("pareto", "agreement", "calibration")
+# Curves of all methods could not be told apart.
+CURVES = ("layers", "precision-recall", "position")
+FEW = ("adapler", "contribution", "attention", "attention-rollout", "input-x-gradient", "lrp", "lime", "random")
 
 
 def main() -> None:
@@ -37,7 +40,10 @@ def main() -> None:
     write_json(asked.target / "metrics.json", content)
     write_text(asked.target / "table.md", report.markdown(content))
     write_text(asked.target / "overview.md", tables.overview(content, title_of))
-    for path in figures.plot([asked.run], SHOWN, asked.style, asked.target, title_of, asked.data_root):
+    few = [method for method in FEW if method in run.predictions]
+    made = figures.plot([asked.run], SHOWN, asked.style, asked.target, title_of, asked.data_root)
+    made += figures.plot([asked.run], CURVES, asked.style, asked.target, title_of, asked.data_root, few)
+    for path in made:
         if path.suffix == ".svg":
             path.unlink()
 

@@ -126,9 +126,12 @@ def costs(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def agreement(run: Run) -> pd.DataFrame:
-    """Columns ``method``, ``other``, ``kendall_tau``: the mean over documents where the scores of both vary."""
+    """Columns ``method``, ``other``, ``kendall_tau``: the mean over documents where the scores of both vary.
+
+    A method whose scores never vary is left out.
+    """
     scored = {method: dict(_by_id(run, made)) for method, made in run.predictions.items()}
-    names = [method for method, scores in scored.items() if scores]
+    names = [method for method, scores in scored.items() if any(np.ptp(values) > 0 for values in scores.values())]
     rows = []
     for one in names:
         for other in names:

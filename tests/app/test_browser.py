@@ -912,7 +912,7 @@ def test_a_text_of_one_s_own(opener: Opener) -> None:
     assert page.locator(".text p").count() == 2
     write(page, "  \n ")
     expect(page.get_by_test_id("stAlert")).to_have_text("error" + "the text has no words; write or paste some")
-    assert page.locator(".text .w").count() == 0
+    expect(page.locator(".text .w")).to_have_count(0)
     write(page, invented(20_001))
     expect(page.get_by_test_id("stAlert")).to_contain_text("the text has 20,001 words; give at most 20,000")
 

@@ -96,8 +96,8 @@ def sanity_command(
     from adapler_explain.evaluate import EvalConfig, load_models
     from adapler_explain.explainers import EXPLAINERS
     from adapler_explain.sanity import Checked, check
+    from eraser_eval.check_report import sanity_terminal
     from eraser_eval.datasets import limited, load
-    from eraser_eval.report import sanity_terminal
 
     check_device(device)
     found = limited(load(dataset, split, Path(data_root) if data_root else None), limit)

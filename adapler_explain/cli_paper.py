@@ -75,7 +75,7 @@ def compare_command(
     """Two runs beside each other: paired differences of every shared method, with tests."""
     if output_format not in ("table", "json"):
         raise UsageError(f"--format {output_format}: choose table or json")
-    from eraser_eval import report
+    from eraser_eval import check_report
     from eraser_eval.comparing import compare
     from eraser_eval.metrics import METRICS
     from eraser_eval.runs import read_run
@@ -88,7 +88,7 @@ def compare_command(
     if output_format == "json":
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        report.compared_terminal(found)
+        check_report.compared_terminal(found)
 
 
 def report_command(

@@ -168,8 +168,21 @@ def explain(
         request = Request(classifier, asked, batches_of(batch_size), point, layer, idf)
         scores = explainer.word_scores(request, "max" if method == "adapler" else pool, sign)
         took = time.perf_counter() - started
+    made = _explanations(method, classifier, asked, scores, probabilities, took)
+    return made[0] if isinstance(text, str) else made
+
+
+def _explanations(
+    method: str,
+    classifier: Classifier,
+    asked: Sequence[Asked],
+    scores: Sequence[NDArray[np.float64]],
+    probabilities: Sequence[NDArray[np.float64]],
+    took: float,
+) -> list[Explanation]:
+    """What was found of each text; the seconds ``took`` are shared out by operations."""
     whole = sum(one.cost.flops for one in asked)
-    made = [
+    return [
         Explanation(
             method=method,
             title=title_of(method),
@@ -184,7 +197,6 @@ def explain(
         )
         for one, values, row in zip(asked, scores, probabilities, strict=True)
     ]
-    return made[0] if isinstance(text, str) else made
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Self
 
 from adapler_explain.measure import Measured
 
@@ -18,6 +19,43 @@ CLOSE = 1.01
 BISECTIONS = 8
 
 
+@dataclass(frozen=True)
+class Point:
+    """What a model does at one factor, as :class:`adapler_explain.measure.Measured`, without the documents.
+
+    Attributes:
+        score, accuracy: on the split, the score by ``metric``.
+        metric: the task's.
+        pieces: of all windows.
+        kept_pieces: for each layer the pieces that it processed.
+        flops_speedup: how many times fewer operations than without removal.
+    """
+
+    score: float
+    accuracy: float
+    metric: str
+    pieces: int
+    kept_pieces: tuple[int, ...]
+    flops_speedup: float
+
+    @classmethod
+    def of(cls, measured: Measured) -> Self:
+        """That of ``measured``."""
+        return cls(
+            score=measured.score,
+            accuracy=measured.accuracy,
+            metric=measured.metric,
+            pieces=measured.pieces,
+            kept_pieces=tuple(measured.kept_pieces.tolist()),
+            flops_speedup=measured.flops_speedup,
+        )
+
+    @property
+    def kept(self) -> list[float]:
+        """The share of the pieces that each layer processed."""
+        return [pieces / self.pieces for pieces in self.kept_pieces]
+
+
 @dataclass
 class Frontier:
     """What a model does at every factor that was tried, each measured once.
@@ -27,10 +65,10 @@ class Frontier:
         points: factor to what was measured.
     """
 
-    measure_at: Callable[[float], Measured]
-    points: dict[float, Measured] = field(default_factory=dict)
+    measure_at: Callable[[float], Point]
+    points: dict[float, Point] = field(default_factory=dict)
 
-    def at(self, factor: float) -> Measured:
+    def at(self, factor: float) -> Point:
         """What the model does at ``factor``."""
         if factor not in self.points:
             self.points[factor] = self.measure_at(factor)
@@ -88,7 +126,7 @@ class Frontier:
         fast = self._where(lambda point: point.flops_speedup >= least)
         return max(fast, key=lambda factor: (self.at(factor).score, self.at(factor).flops_speedup), default=None)
 
-    def _where(self, fits: Callable[[Measured], bool]) -> list[float]:
+    def _where(self, fits: Callable[[Point], bool]) -> list[float]:
         return [factor for factor in self.factors if factor and fits(self.at(factor))]
 
     def _apart(self, one: float, other: float) -> float:

@@ -1,6 +1,7 @@
 """The budget: which factor of the thresholds gives the wanted score or speed, without training.
 
     <output>/frontier.json, .csv, .png, .pdf    what was measured at every factor
+    <output>/.points.jsonl                      the same as it comes: no factor of a model is measured twice
 
 The wanted point goes into the checkpoint's ``config.json``, under its name in ``operating_points``.
 """
@@ -11,16 +12,17 @@ import json
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from adapler_explain import __version__
 from adapler_explain.bench.subjects import stock_of
 from adapler_explain.classifier import Classifier
 from adapler_explain.environment import describe
-from adapler_explain.frontier import Frontier
-from adapler_explain.measure import Measured, measure, opened
+from adapler_explain.frontier import Frontier, Point
+from adapler_explain.measure import measure, opened
 from adapler_explain.tuning_results import write_frontier
 from adapler_explain.wall_clock import part, speedups
 from adapler_explain.windows import Window
@@ -79,7 +81,15 @@ def tune(config: TuneConfig) -> tuple[Path, dict[str, Any]]:
     )
     folder = Path(config.output_dir or default_folder(config, name))
     with exclusive(folder):
-        frontier = Frontier(lambda factor: measure(classifier, split, windows, True, factor))
+        known = {"model": classifier.checksum, "data": split.checksum, "documents": len(split.examples)}
+        known |= {"adapler_explain": __version__, "device": config.device}
+        frontier = Frontier(
+            remembered(
+                lambda factor: Point.of(measure(classifier, split, windows, True, factor)),
+                folder / ".points.jsonl",
+                known,
+            )
+        )
         frontier.sweep(sum(map(len, windows)))
         reference, origin = reference_of(config, classifier, frontier.at(0.0))
         if config.speedup is not None:
@@ -96,6 +106,40 @@ def tune(config: TuneConfig) -> tuple[Path, dict[str, Any]]:
             raise UsageError(unmet(config, frontier, reference - drop_of(config), folder))
         store_point(Path(config.checkpoint), name, point_of(figures))
     return folder, figures
+
+
+def remembered(
+    measure_at: Callable[[float], Point], path: Path, known: Mapping[str, object]
+) -> Callable[[float], Point]:
+    """``measure_at``, but what ``path`` already says of a factor is not measured again; it is told of every new one.
+
+    Args:
+        measure_at: measures a factor.
+        path: a line of JSON a point, after one with ``known``; of anything else than that it is emptied.
+        known: what the points are of.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    points: dict[float, Point] = {}
+    try:
+        if json.loads(lines[0]) == known:
+            for line in lines[1:]:
+                row = json.loads(line)
+                factor = row.pop("factor")
+                points[factor] = Point(**row | {"kept_pieces": tuple(row["kept_pieces"])})
+    except (IndexError, ValueError, KeyError, TypeError, AttributeError):
+        # A line that a kill cut off: it and what follows it are measured again.
+        pass
+    rows = [known, *({"factor": factor} | asdict(point) for factor, point in points.items())]
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def at(factor: float) -> Point:
+        if factor not in points:
+            points[factor] = measure_at(factor)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"factor": factor} | asdict(points[factor])) + "\n")
+        return points[factor]
+
+    return at
 
 
 def check(config: TuneConfig) -> str:
@@ -138,7 +182,7 @@ def default_folder(config: TuneConfig, name: str) -> Path:
     return run / "tune" if (run / "manifest.json").is_file() else Path("runs") / f"tune-{name}"
 
 
-def reference_of(config: TuneConfig, classifier: Classifier, unpruned: Measured) -> tuple[float, str]:
+def reference_of(config: TuneConfig, classifier: Classifier, unpruned: Point) -> tuple[float, str]:
     """The score that ``max_drop`` counts from, and what it is of."""
     if config.reference_score is not None:
         return config.reference_score, "--reference-score"

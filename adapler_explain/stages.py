@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
@@ -92,15 +93,17 @@ def train_adapler(run: Run, target: Path) -> None:
     reduction = model.adapler
     reduction.reset_thresholds(config.eta)
     model.config.reference_score, model.config.reference_metric = reference, run.val_split.info.metric
-    thresholds = [reduction.eta, reduction.theta]
+    thresholds = [reduction.eta, *([reduction.theta] if config.theta else [])]
     predictors = list(reduction.predictors.parameters())
     encoder = [parameter for name, parameter in model.named_parameters() if not name.startswith("adapler.")]
 
     def learn(part: Part) -> Terms:
         first = part.epoch == 0 and part.step == 0
         sharpness = config.first_sharpness if first else config.sharpness * config.sharpness_growth**part.epoch
-        task, contribution, length, kept = adapler_losses(run, model, part, lessons, sharpness)
-        add_gradients(encoder + predictors, reduction, task + config.gamma * contribution, task + config.phi * length)
+        factor = drawn_factor(config.jitter, config.seed, part)
+        task, contribution, length, kept = adapler_losses(run, model, part, lessons, sharpness, factor)
+        weight_loss, threshold_loss = task + config.gamma * contribution, task + config.phi * length
+        add_gradients(encoder + predictors, reduction, weight_loss, threshold_loss, thresholds)
         terms = {"task": task.item(), "contribution": contribution.item(), "length": length.item()}
         return terms | {"kept": kept.tolist(), "eta": (reduction.eta.detach() * part.share).tolist()}
 
@@ -144,11 +147,14 @@ def task_loss(run: Run, part: Part, logits: Tensor) -> Tensor:
 
 
 def adapler_losses(
-    run: Run, model: Any, part: Part, lessons: dict[str, Lesson], sharpness: float
+    run: Run, model: Any, part: Part, lessons: dict[str, Lesson], sharpness: float, factor: float = 1.0
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The part's shares of the task, contribution and length losses, scalars, and of the kept share, ``[layers]``."""
+    """The part's shares of the task, contribution and length losses, scalars, and of the kept share, ``[layers]``.
+
+    ``factor`` is one of the thresholds.
+    """
     with run.autocast():
-        output = soft_pass(model, packed_encoder.enter(model, **part.inputs), sharpness)
+        output = soft_pass(model, packed_encoder.enter(model, **part.inputs), sharpness, factor=factor)
     assert output.logits is not None and output.contributions is not None and output.lengths is not None
     known = [lessons[item.id] for item in part.items]
     task = task_loss(run, part, output.logits)
@@ -160,19 +166,33 @@ def adapler_losses(
     saliency = mask.new_zeros(mask.shape, dtype=torch.float32)
     for row, lesson in zip(saliency, known, strict=True):
         row[: len(lesson.saliency)] = lesson.saliency
-    eta, theta = model.adapler.eta.detach(), model.adapler.theta.detach()
+    eta, theta = model.adapler.eta.detach() * factor, model.adapler.theta.detach()
     divergences = losses.contribution_divergences(output.contributions, saliency, mask, eta, theta, sharpness)
     contribution = losses.contribution_loss(divergences) * part.share
     kept = (output.lengths.detach() / mask.sum(-1)).mean(-1)
     return task, contribution, losses.length_loss(output.lengths) * part.share, kept * part.share
 
 
-def add_gradients(weights: list[Tensor], reduction: Any, weight_loss: Tensor, threshold_loss: Tensor) -> None:
-    """Add to ``.grad``: of ``weights`` from one loss, of η and θ from the other; θ takes its gradient divided by θ."""
-    thresholds = [reduction.eta, reduction.theta]
-    eta_gradient, theta_gradient = torch.autograd.grad(threshold_loss, thresholds, retain_graph=True)
-    theta_gradient = theta_gradient / reduction.theta.detach().clamp(min=1e-3)
-    gradients = [*torch.autograd.grad(weight_loss, weights), eta_gradient, theta_gradient]
+def drawn_factor(jitter: float, seed: int, part: Part) -> float:
+    """The factor of the thresholds in a step, log-uniform between 1 / (1 + jitter) and 1 + jitter."""
+    if not jitter:
+        return 1.0
+    draw = np.random.default_rng([seed, part.epoch, part.step, 1]).uniform(-1, 1)
+    return float((1 + jitter) ** draw)
+
+
+def add_gradients(
+    weights: list[Tensor], reduction: Any, weight_loss: Tensor, threshold_loss: Tensor, thresholds: list[Tensor]
+) -> None:
+    """Add to ``.grad``: of ``weights`` from one loss, of ``thresholds`` (η, and θ where it is learnt) from the other.
+
+    θ takes its gradient divided by θ.
+    """
+    found = list(torch.autograd.grad(threshold_loss, thresholds, retain_graph=True))
+    for place, parameter in enumerate(thresholds):
+        if parameter is reduction.theta:
+            found[place] = found[place] / parameter.detach().clamp(min=1e-3)
+    gradients = [*torch.autograd.grad(weight_loss, weights), *found]
     for parameter, gradient in zip([*weights, *thresholds], gradients, strict=True):
         parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 

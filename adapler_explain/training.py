@@ -54,6 +54,9 @@ class TrainConfig:
         epochs, lr: last stage, encoder and classifier.
         predictor_lr, threshold_lr: last stage, contribution predictors; η and θ.
         eta: where the thresholds η start.
+        theta: whether θ, the factor of [CLS]'s contribution in the removal decision, is learnt; else it stays 1.
+        jitter: thresholds are multiplied in each step by a factor drawn between 1 / (1 + jitter) and 1 + jitter, so
+            that the model learns to do with more and with fewer pieces than they leave.
         gamma, phi: weights of the contribution and the length loss.
         sharpness, sharpness_growth: λ is sharpness · growth^epoch, and ``first_sharpness`` in the very first step.
         batch_size: windows a step, over all processes.
@@ -89,6 +92,8 @@ class TrainConfig:
     predictor_lr: float = 2e-3
     threshold_lr: float = 1e-2
     eta: float = 0.25
+    theta: bool = True
+    jitter: float = 0.0
     gamma: float = 0.03
     phi: float = 5e-4
     sharpness: float = 50.0
@@ -138,6 +143,8 @@ class TrainConfig:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise UsageError(f"--{name} {getattr(self, name)}: choose from {', '.join(allowed)}")
+        if not 0 <= self.jitter < 10:
+            raise UsageError(f"--jitter {self.jitter:g}: give a number of at least 0, e.g. 0.25")
         if not 0 <= self.distill <= 1:
             raise UsageError(f"--distill {self.distill:g}: give a share from 0 to 1")
 

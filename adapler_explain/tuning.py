@@ -35,6 +35,10 @@ TIMED_BATCH = 32
 TIMED_SECONDS = 1.0
 
 
+class UnmetError(UsageError):
+    """No point is as wanted."""
+
+
 @dataclass(frozen=True)
 class TuneConfig:
     """What is tuned and to what.
@@ -103,7 +107,7 @@ def tune(config: TuneConfig) -> tuple[Path, dict[str, Any]]:
         figures |= {"name": name, "reference_score": reference, "reference": origin, "chosen": chosen, "points": rows}
         write_frontier(folder, figures)
         if chosen is None:
-            raise UsageError(unmet(config, frontier, reference - drop_of(config), folder))
+            raise UnmetError(unmet(config, frontier, reference - drop_of(config), folder))
         store_point(Path(config.checkpoint), name, point_of(figures))
     return folder, figures
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from eraser_eval import escape, report, score, significance
+from eraser_eval import report, score, significance
 from eraser_eval.errors import UsageError
+from eraser_eval.grid import Grid, Shown, csv
 from eraser_eval.metrics import METRICS, Metric
 from eraser_eval.runs import Run
 
@@ -131,88 +131,46 @@ def table(runs: Sequence[Run], metrics: Sequence[str], form: str, titles: Titles
     if form not in FORMATS:
         raise UsageError(f"--format {form}: choose {', '.join(FORMATS)}")
     names = columns_of(runs, metrics)
+    if form == "csv":
+        return _csv(runs, names, titles)
+    grid = grid_of(runs, names, titles)
+    return grid.latex() if form == "latex" else grid.markdown()
+
+
+def grid_of(runs: Sequence[Run], names: Sequence[str], titles: Titles) -> Grid:
+    """The table of ``runs`` with the columns ``names``."""
     cells = cells_of(runs, names)
-    methods = list(runs[0].figures["methods"])
-    makers = {"latex": _latex, "markdown": _markdown, "csv": _csv}
-    return makers[form](runs, names, cells, methods, titles)
 
-
-def _arrow(name: str) -> bool:
-    return METRICS[name].lower_is_better
-
-
-def _latex(
-    runs: Sequence[Run], names: list[str], cells: Mapping[str, Mapping[str, Cell]], methods: list[str], titles: Titles
-) -> str:
-    def shown(cell: Cell | None) -> str:
+    def shown(cell: Cell | None) -> Shown:
         if cell is None:
-            return "--"
-        value = f"{cell.value:.3f}".replace("-", "$-$")
-        value = f"\\textbf{{{value}}}" if cell.best else f"\\underline{{{value}}}" if cell.tied else value
-        if cell.spread is not None:
-            return f"{value} {{\\scriptsize$\\pm${cell.spread:.3f}}}"
-        bounds = f"[{cell.low:.3f}, {cell.high:.3f}]".replace("-", "$-$")
-        return f"{value} {{\\scriptsize{bounds}}}"
+            return Shown("–")
+        spread = f"[{cell.low:.3f}, {cell.high:.3f}]" if cell.spread is None else f"± {cell.spread:.3f}"
+        return Shown(f"{cell.value:.3f}", "bold" if cell.best else "underline" if cell.tied else "", spread)
 
-    arrows = {True: "$\\downarrow$", False: "$\\uparrow$"}
-    head = " & ".join(["Method", *(f"{escape.latex(METRICS[n].title)} {arrows[_arrow(n)]}" for n in names)])
-    lines = [
-        "% Needs the packages booktabs and graphicx.",
-        "\\begin{table*}[t]",
-        "\\centering",
-        "\\resizebox{\\textwidth}{!}{%",
-        f"\\begin{{tabular}}{{l{'r' * len(names)}}}",
-        "\\toprule",
-        f"{head} \\\\",
-        "\\midrule",
-        *(" & ".join([escape.latex(titles(m)), *(shown(cells[n].get(m)) for n in names)]) + " \\\\" for m in methods),
-        "\\midrule",
-        " & ".join(["\\textit{chance}", *(_chance(runs[0], n) for n in names)]) + " \\\\",
-        "\\bottomrule",
-        "\\end{tabular}}",
-        f"\\caption{{{escape.latex(caption(runs))}}}",
-        "\\end{table*}",
-        *(f"% {line}" for line in _signatures(runs, names)),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _markdown(
-    runs: Sequence[Run], names: list[str], cells: Mapping[str, Mapping[str, Cell]], methods: list[str], titles: Titles
-) -> str:
-    def shown(cell: Cell | None) -> str:
-        if cell is None:
-            return "–"
-        value = (
-            f"**{cell.value:.3f}**" if cell.best else f"<u>{cell.value:.3f}</u>" if cell.tied else f"{cell.value:.3f}"
-        )
-        if cell.spread is not None:
-            return f"{value} ± {cell.spread:.3f}"
-        return f"{value} [{cell.low:.3f}, {cell.high:.3f}]"
-
-    head = ["method", *(f"{METRICS[n].title} {'↓' if _arrow(n) else '↑'}" for n in names)]
-    rows = [[report.escaped(titles(m)), *(shown(cells[n].get(m)) for n in names)] for m in methods]
-    rows.append(["*chance*", *(_chance(runs[0], n) for n in names)])
-    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * len(names) + "|"]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return (
-        "\n".join([*lines, "", report.escaped(caption(runs)), "", *(f"- `{s}`" for s in _signatures(runs, names))])
-        + "\n"
+    chance: list[Shown | str] = [Shown("chance", "italic"), *(_chance(runs[0], name) for name in names)]
+    return Grid(
+        head=["method", *(_headed(name) for name in names)],
+        rows=[[titles(m), *(shown(cells[n].get(m)) for n in names)] for m in runs[0].figures["methods"]],
+        caption=caption(runs),
+        foot=[chance],
+        remarks=[runs[0].figures["signatures"][name] for name in names if name in runs[0].figures["signatures"]],
     )
 
 
-def _csv(
-    runs: Sequence[Run], names: list[str], cells: Mapping[str, Mapping[str, Cell]], methods: list[str], titles: Titles
-) -> str:
-    del runs
-    rows = [
-        {"method": m, "title": titles(m), "metric": n, **vars(cell)}
-        for m in methods
-        for n in names
-        if (cell := cells[n].get(m)) is not None
-    ]
-    text: str = pd.DataFrame(rows).to_csv(index=False, float_format="%.6g")
-    return text
+def _headed(name: str) -> str:
+    return f"{METRICS[name].title} {'↓' if METRICS[name].lower_is_better else '↑'}"
+
+
+def _csv(runs: Sequence[Run], names: Sequence[str], titles: Titles) -> str:
+    cells = cells_of(runs, names)
+    return csv(
+        [
+            {"method": m, "title": titles(m), "metric": n, **vars(cell)}
+            for m in runs[0].figures["methods"]
+            for n in names
+            if (cell := cells[n].get(m)) is not None
+        ]
+    )
 
 
 def caption(runs: Sequence[Run]) -> str:
@@ -235,10 +193,6 @@ def _chance(run: Run, name: str) -> str:
     return "" if level is None else f"{level:.3f}"
 
 
-def _signatures(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
-    return [run.figures["signatures"][name] for run in runs[:1] for name in names if name in run.figures["signatures"]]
-
-
 OVERVIEW = ("average_precision", "token_f1", "comprehensiveness_aopc", "sufficiency_aopc", "log_odds")
 
 
@@ -258,17 +212,22 @@ def overview(figures: Mapping[str, Any], titles: Titles) -> str:
     for name in names:
         sign = -1 if METRICS[name].lower_is_better else 1
         best[name] = max(rivals, key=lambda method: sign * figures["methods"][method][name]["value"])
-    arrows = [f"{METRICS[name].title} {'↓' if METRICS[name].lower_is_better else '↑'}" for name in names]
-    head = ["method", *arrows, "windows, forward + back", "GFLOPs", "seconds"]
-    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    rows: list[list[Shown | str]] = []
     for method, values in figures["methods"].items():
-        cells = []
+        cells: list[Shown | str] = []
         for name in names:
             value = values.get(name, {}).get("value")
             text = "" if value is None else f"{value:.3f}"
-            cells.append(f"**{text}**" if best[name] == method else text)
+            cells.append(Shown(text, "bold" if best[name] == method else ""))
         seconds, windows, flops = report.cost_cells(values)
-        lines.append("| " + " | ".join([report.escaped(titles(method)), *cells, windows, flops, seconds]) + " |")
+        rows.append([titles(method), *cells, windows, flops, seconds])
     levels = [figures["chance"].get(name) for name in names]
-    lines.append("| *chance* | " + " | ".join("" if v is None else f"{v:.3f}" for v in levels) + " |  |  |  |")
-    return "\n".join(lines) + "\n"
+    chance: list[Shown | str] = [
+        Shown("chance", "italic"),
+        *("" if v is None else f"{v:.3f}" for v in levels),
+        "",
+        "",
+        "",
+    ]
+    head = ["method", *map(_headed, names), "windows, forward + back", "GFLOPs", "seconds"]
+    return Grid(head, rows, foot=[chance]).markdown()

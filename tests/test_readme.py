@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import runpy
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from adapler_explain import cli
 from adapler_explain.bench import report as bench_report
 from adapler_explain.classifier import model_checksum
 from adapler_explain.explainers import title_of
+from adapler_explain.paper import tasks
 from eraser_eval import report, tables
 from eraser_eval.datasets import bundled
 
@@ -47,7 +47,7 @@ def test_speeds_are_those_of_the_committed_timing(readme: str, name: str) -> Non
 
 def test_task_table_is_that_of_the_committed_runs(readme: str) -> None:
     rows = json.loads((RESULTS.parent / "tasks.json").read_text(encoding="utf-8"))["rows"]
-    made = runpy.run_path(str(ROOT / "benchmarks" / "tasks.py"))["markdown"](rows)
+    made = tasks.grid(rows).markdown()
     assert made == (RESULTS.parent / "tasks.md").read_text(encoding="utf-8")
     shown = re.search(r"<!-- tasks: docs/results/tasks.md -->\n(.*?)<!-- end -->", readme, re.S)
     assert shown and shown.group(1).strip() == made.strip()

@@ -106,9 +106,15 @@ def plot(
                 stem = output / (kind if row.joint or len(runs) == 1 else f"{kind}-{name}")
                 made += style.save(row.draw(table, STYLES[look], titles), table, stem)
         if FRONTIER in kinds:
-            table = frontier_table(folders)
-            made += style.save(draw.frontier(table, STYLES[look], titles), table, output / FRONTIER)
+            made += plot_frontier(folders, look, output / FRONTIER)
     return made
+
+
+def plot_frontier(folders: Sequence[Path], look: str, stem: Path, titles: Titles = str) -> list[Path]:
+    """The files beside ``stem`` of score over speedup, of the folders of ``tune``; ``titles`` names their runs."""
+    table = frontier_table(folders)
+    with style.applied(STYLES[look]):
+        return style.save(draw.frontier(table, STYLES[look], titles), table, stem)
 
 
 def plot_run(run: Run, kind: str, look: str, output: Path, titles: Titles = str) -> list[Path]:

@@ -84,8 +84,9 @@ def layers(run: Run) -> pd.DataFrame:
                 chosen = alive if method == "adapler" else top_words(scores, int(alive.sum()))
                 found[layer].append(_against(chosen, example.gold_mask))
         for layer, values in enumerate(found):
-            means = np.nanmean(np.array(values), axis=0)
-            rows.append({"method": method, "layer": layer + 1} | dict(zip(LAYER_COLUMNS, means, strict=True)))
+            # Where no document has any word alive, nothing is known of their precision.
+            means = pd.DataFrame(values, columns=list(LAYER_COLUMNS)).mean()
+            rows.append({"method": method, "layer": layer + 1, **means.to_dict()})
     return pd.DataFrame(rows)
 
 

@@ -232,14 +232,19 @@ def calibration(table: pd.DataFrame, style: Style, titles: Titles) -> Figure:
 
 def frontier(table: pd.DataFrame, style: Style, titles: Titles) -> Figure:
     """Score over speedup of each tuned model, by FLOPs; the reference's score as a dotted line."""
-    del titles
     runs = list(dict.fromkeys(table["run"]))
-    figure, (panel,) = panels(style, 1, 0.62 * min(style.width, 5.0), len(runs) > 1)
+    columns, rows = legend_rows(style, [titles(run) for run in runs])
+    figure, (panel,) = panels(style, 1, 0.62 * min(style.width, 5.0), rows if len(runs) > 1 else 0)
     marks = list(looks(["adapler", *runs[1:]]).values())
     for look, run in zip(marks, runs, strict=True):
         part = table[table["run"] == run].sort_values("flops_speedup")
         panel.plot(
-            part["flops_speedup"], part["score"], color=look.colour, marker=look.marker, linestyle=look.dash, label=run
+            part["flops_speedup"],
+            part["score"],
+            color=look.colour,
+            marker=look.marker,
+            linestyle=look.dash,
+            label=titles(run),
         )
         chosen = part[part["chosen"]]
         panel.plot(chosen["flops_speedup"], chosen["score"], "o", color=look.colour, fillstyle="none", markersize=9)
@@ -252,5 +257,5 @@ def frontier(table: pd.DataFrame, style: Style, titles: Titles) -> Figure:
     panel.set_xlabel("times fewer FLOPs")
     panel.set_ylabel(str(table["metric"].iloc[0]))
     if len(runs) > 1:
-        figure.legend(loc="outside lower center", ncols=2)
+        figure.legend(loc="outside lower center", ncols=columns)
     return figure

@@ -109,7 +109,7 @@ def test_each_group_follows_its_own_loss() -> None:
     length = length_loss(output.lengths)
     eta, theta = torch.autograd.grad(task + 3 * length, [model.adapler.eta, model.adapler.theta], retain_graph=True)
     expected = torch.autograd.grad(task, weights, retain_graph=True)
-    add_gradients(weights, model.adapler, task, task + 3 * length)
+    add_gradients(weights, model.adapler, task, task + 3 * length, [model.adapler.eta, model.adapler.theta])
     torch.testing.assert_close(model.adapler.eta.grad, eta)
     torch.testing.assert_close(model.adapler.theta.grad, theta / model.adapler.theta.detach())
     for parameter, gradient in zip(weights, expected, strict=True):

@@ -47,6 +47,17 @@ def loss_of(model: AdaplerBertForSequenceClassification, output: SoftOutput, mas
     return task + 0.1 * losses.contribution_loss(divergences) + 0.01 * losses.length_loss(output.lengths)
 
 
+def test_a_factor_is_one_of_all_thresholds() -> None:
+    model, packed = tiny_model(), packed_encoder.enter(tiny_model(), **random_batch(LENGTHS))
+    shaken = soft_pass(model, packed, 75.0, factor=1.3)
+    plain = soft_pass(model, packed, 75.0)
+    with torch.no_grad():
+        model.adapler.eta *= 1.3
+    same = soft_pass(model, packed, 75.0)
+    assert torch.equal(shaken.lengths, same.lengths) and torch.equal(shaken.logits, same.logits)
+    assert (shaken.lengths < plain.lengths).any()
+
+
 @pytest.mark.parametrize("gone", [-torch.inf, GONE])
 @pytest.mark.parametrize("sharpness", [10.0, 75.0, 300.0, 1000.0])
 def test_values_and_gradients_are_those_of_the_padded_pass(sharpness: float, gone: float) -> None:

@@ -17,6 +17,7 @@ from transformers import AutoModelForSequenceClassification
 
 from adapler_explain import lessons, stages
 from adapler_explain.classifier import Classifier
+from adapler_explain.loop import Part
 from adapler_explain.run import Run
 from adapler_explain.saliency import input_x_gradient
 from adapler_explain.training import RECIPES, TrainConfig, train
@@ -152,6 +153,24 @@ def test_thresholds_stay_in_bounds_and_theta_learns(config: TrainConfig) -> None
     reduction = Classifier.load(folder).model.adapler
     assert ((reduction.eta >= 0.01) & (reduction.eta <= 1)).all()
     assert not torch.equal(reduction.theta, torch.ones(2))
+
+
+def test_theta_can_be_left_alone(config: TrainConfig) -> None:
+    kept = Classifier.load(train(replace(config, theta=False, threshold_lr=0.1))).model.adapler
+    assert torch.equal(kept.theta, torch.ones_like(kept.theta)) and not torch.equal(kept.eta, kept.eta[:1].expand(3))
+
+
+def test_jitter_is_one_factor_a_step_and_within_its_bounds(config: TrainConfig) -> None:
+    def part(step: int, share: float = 1.0) -> Part:
+        return Part(0, step, [], {}, torch.zeros(0), share, torch.ones(()))
+
+    drawn = np.array([stages.drawn_factor(0.5, 0, part(step)) for step in range(200)])
+    assert 1 / 1.5 <= drawn.min() < 0.7 and 1.45 < drawn.max() <= 1.5 and abs(np.log(drawn).mean()) < 0.05
+    assert stages.drawn_factor(0.5, 0, part(7, 0.5)) == drawn[7] != stages.drawn_factor(0.5, 1, part(7))
+    assert stages.drawn_factor(0.0, 0, part(7)) == 1.0
+    plain = Classifier.load(train(config)).model.adapler.eta
+    shaken = Classifier.load(train(replace(config, jitter=0.5, output_dir=f"{config.output_dir}-2"))).model.adapler.eta
+    assert not torch.equal(plain, shaken)
 
 
 def test_another_runs_folder_is_refused(config: TrainConfig) -> None:

@@ -1,0 +1,100 @@
+"""Training with one thing changed, each tuned on val: what it does at its own thresholds and at equal speed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from adapler_explain.paper.plan import BASE, Task, Variant
+from adapler_explain.paper.tasks import trained, tuned
+from adapler_explain.training import TrainConfig
+from eraser_eval.grid import Grid, Shown
+
+SPEEDS = (2.0, 3.0, 4.0)
+
+
+def variant_figures(variant: Variant, task: Task, base: TrainConfig, run: Path) -> dict[str, Any]:
+    """What ``variant`` reaches on val, trained from the stages that it shares with the base's run.
+
+    Args:
+        variant: what is changed.
+        task: what it is trained on.
+        base: how the base is trained, and where.
+        run: the variant's own run folder.
+    """
+    config = base if variant.name == BASE else changed(base, variant, run)
+    if variant.name != BASE:
+        share(Path(base.output_dir), run, ("fine-tuned", "saliency") if variant.same_saliency else ("fine-tuned",))
+    checkpoint = trained(config)
+    frontier = run / "tune" / "frontier.json"
+    if not frontier.is_file():
+        tuned(checkpoint, task, config.data_root, config.device, timing=False)
+    found = json.loads(frontier.read_text(encoding="utf-8"))
+    own = next(point for point in found["points"] if point["factor"] == 1)
+    chosen = next((point for point in found["points"] if point["factor"] == found["chosen"]), None)
+    return {
+        "variant": variant.name,
+        "title": variant.title,
+        "metric": found["metric"],
+        "reference_score": found["reference_score"],
+        "documents": found["documents"],
+        "score": own["score"],
+        "flops_speedup": own["flops_speedup"],
+        "max_drop_speedup": chosen and chosen["flops_speedup"],
+        "score_at_speed": {f"{speed:g}": best_at(found["points"], speed) for speed in SPEEDS},
+        "train": {"teacher": config.teacher, "gamma": config.gamma, "phi": config.phi, "theta": config.theta},
+    }
+
+
+def changed(base: TrainConfig, variant: Variant, run: Path) -> TrainConfig:
+    """``base`` as ``variant`` has it, in the folder ``run``."""
+    given: Any = dict(variant.train) | {"output_dir": str(run), "phi": base.phi * variant.times_phi}
+    return replace(base, **given)
+
+
+def share(base: Path, run: Path, stages: Sequence[str]) -> None:
+    """Give the run folder ``run`` the finished ``stages`` of ``base``; they would come out the same."""
+    for stage in stages:
+        if not (run / stage).is_dir():
+            temporary = run / f".{stage}.shared"
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.copytree(base / stage, temporary)
+            temporary.rename(run / stage)
+
+
+def best_at(points: Sequence[Mapping[str, Any]], speed: float) -> float | None:
+    """The best score of a frontier's points that take at least ``speed`` times fewer operations."""
+    scores = [point["score"] for point in points if point["factor"] and point["flops_speedup"] >= speed]
+    return max(scores, default=None)
+
+
+def grid(rows: Sequence[Mapping[str, Any]], title: str) -> Grid:
+    """The table of :func:`variant_figures`; the best of a column is bold."""
+
+    def column(values: Sequence[float | None], form: str) -> list[Shown]:
+        best = max((value for value in values if value is not None), default=None)
+        return [
+            Shown("–") if value is None else Shown(form.format(value), "bold" if value == best else "")
+            for value in values
+        ]
+
+    scores = column([100 * row["score"] for row in rows], "{:.1f}")
+    speeds = column([row["flops_speedup"] for row in rows], "{:.2f}×")
+    drops = column([row["max_drop_speedup"] for row in rows], "{:.2f}×")
+    levels = [
+        column([None if (v := row["score_at_speed"][f"{s:g}"]) is None else 100 * v for row in rows], "{:.1f}")
+        for s in SPEEDS
+    ]
+    metric = {"f1": "F1"}.get(rows[0]["metric"], rows[0]["metric"])
+    head = ["variant", metric, "fewer FLOPs", "fewer FLOPs at 1 point lost"]
+    return Grid(
+        [*head, *(f"{metric} at ≥ {speed:g}×" for speed in SPEEDS)],
+        [[row["title"], *cells] for row, *cells in zip(rows, scores, speeds, drops, *levels, strict=True)],
+        f"Training with one thing changed; {title}, val, {rows[0]['documents']} documents. The fine-tuned model scores "
+        f"{100 * rows[0]['reference_score']:.1f}. First at the thresholds that training ended with, then with all "
+        "thresholds scaled by one factor; chosen and reported on val.",
+    )

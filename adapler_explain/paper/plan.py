@@ -1,0 +1,142 @@
+"""What the paper's experiment is made of: its tasks at each scale, and the variants of training that are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from eraser_eval.datasets import bundled
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: how it is trained, and what is reported of it.
+
+    Attributes:
+        dataset: a known data set, or a path.
+        train: settings of :class:`adapler_explain.training.TrainConfig` beside the recipe's and the data set's own.
+        split: what is reported.
+        measured, tuned: most documents of that split, and of val for tuning; 0: all.
+        seeds: a training run for each.
+    """
+
+    dataset: str
+    train: Mapping[str, object] = field(default_factory=dict)
+    split: str = "test"
+    measured: int = 0
+    tuned: int = 0
+    seeds: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large everything is.
+
+    Attributes:
+        meaning: one line for people.
+        tasks: the task table.
+        ablation: what the variants are trained on; reported on val.
+        rationales: data sets whose rationales are compared with people's, each with a model of :attr:`tasks`.
+        explained: most documents of each; 0: all.
+        rooted: whether the data sets lie below the data root.
+    """
+
+    meaning: str
+    tasks: tuple[Task, ...]
+    ablation: Task
+    rationales: tuple[str, ...]
+    explained: int = 0
+    rooted: bool = True
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Training with one thing changed.
+
+    Attributes:
+        name: of its run folder.
+        title: for tables and figures.
+        train: settings that differ.
+        times_phi: factor of the data set's own φ.
+        same_saliency: whether the predictors are taught the same; else the saliency stage runs again.
+        supervised: whether it needs words that people marked in train.
+    """
+
+    name: str
+    title: str
+    train: Mapping[str, object] = field(default_factory=dict)
+    times_phi: float = 1.0
+    same_saliency: bool = True
+    supervised: bool = False
+
+
+SAMPLE = str(bundled("sample/movies"))
+# For two cores: parts of train, fewer epochs, and of a long text one window of 256 pieces.
+SHORT = {"fine_tune_epochs": 2, "epochs": 2}
+LONG = {"window_pieces": 256, "windows_per_document": 1, "batch_size": 16}
+SCALES: Mapping[str, Scale] = {
+    "full": Scale(
+        "whole data sets, the recommended recipe's epochs: for a GPU",
+        (
+            Task("sst2", split="val", seeds=(0, 1, 2)),
+            Task("imdb"),
+            Task("mrpc", seeds=(0, 1, 2)),
+            Task("mnli", split="val"),
+            Task("qnli", split="val"),
+            Task("ag_news"),
+            Task("dbpedia"),
+            Task("hatexplain", seeds=(0, 1, 2)),
+            Task("movies", LONG | {"fine_tune_epochs": 5, "saliency_epochs": 2}),
+            Task("multirc"),
+        ),
+        Task("sst2", split="val"),
+        ("movies", "multirc", "hatexplain"),
+    ),
+    "small": Scale(
+        "parts of train, few epochs: for two cores",
+        (
+            Task("movies", LONG | {"fine_tune_epochs": 5, "saliency_epochs": 2, "epochs": 4}),
+            Task("sst2", {"limit": 20000, "fine_tune_epochs": 2, "epochs": 3}, split="val"),
+            Task("mrpc"),
+            Task("hatexplain", {"limit": 3000} | SHORT, tuned=600),
+            Task("ag_news", {"limit": 2500, "val_limit": 500} | SHORT, measured=2000, tuned=500),
+            Task(
+                "imdb",
+                LONG | {"limit": 1200, "val_limit": 300, "fine_tune_epochs": 2, "epochs": 3},
+                measured=500,
+                tuned=300,
+            ),
+        ),
+        Task("sst2", {"limit": 5000, "fine_tune_epochs": 2, "epochs": 3}, split="val"),
+        ("movies", "multirc", "hatexplain"),
+        explained=100,
+    ),
+    "quick": Scale(
+        "the bundled sample: shows that everything runs, its figures mean nothing",
+        (Task(SAMPLE, LONG | {"fine_tune_epochs": 2, "epochs": 2, "batch_size": 4}),),
+        Task(SAMPLE, LONG | {"fine_tune_epochs": 2, "epochs": 2, "batch_size": 4}, split="val"),
+        (SAMPLE,),
+        explained=12,
+        rooted=False,
+    ),
+}
+
+BASE = "base"
+VARIANTS = (
+    Variant(BASE, "as recommended (teacher: input × gradient)"),
+    Variant("teacher-lrp", "teacher: layer-wise relevance", {"teacher": "lrp"}, same_saliency=False),
+    Variant("teacher-rollout", "teacher: attention rollout", {"teacher": "attention-rollout"}, same_saliency=False),
+    Variant(
+        "teacher-integrated",
+        "teacher: integrated gradients",
+        {"teacher": "integrated-gradients"},
+        same_saliency=False,
+    ),
+    Variant("teacher-human", "teacher: people", {"teacher": "human"}, same_saliency=False, supervised=True),
+    Variant("no-teacher", "no teacher (γ = 0)", {"gamma": 0.0}),
+    Variant("phi-quarter", "φ × ¼", times_phi=0.25),
+    Variant("phi-half", "φ × ½", times_phi=0.5),
+    Variant("phi-double", "φ × 2", times_phi=2.0),
+    Variant("phi-four", "φ × 4", times_phi=4.0),
+    Variant("no-theta", "no θ", {"theta": False}),
+)

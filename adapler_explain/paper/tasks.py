@@ -1,0 +1,130 @@
+"""The task table: score and speed of the pruned model beside the fine-tuned one's, a row a task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from adapler_explain.paper.plan import Task
+from adapler_explain.task_row import TaskConfig, task_row
+from adapler_explain.training import TrainConfig, train
+from adapler_explain.tuning import TuneConfig, UnmetError, tune
+from eraser_eval.files import write_json
+from eraser_eval.grid import Grid
+
+POINT = "max-drop-0.01"
+MAX_DROP = 0.01
+# What says where things lay on the machine, and nothing of what they are.
+PLACES = ("checkpoint", "reference_model", "data_root", "data_folder", "model", "output_dir", "dataset")
+
+
+def name_of(dataset: str) -> str:
+    """A data set's name, or that of the folder it is in.
+
+    >>> name_of("sst2"), name_of("data/sample/movies")
+    ('sst2', 'movies')
+    """
+    return Path(dataset).name
+
+
+def trained(config: TrainConfig) -> Path:
+    """The kept model of the run in ``config.output_dir``, whatever version trained it; trained where there is none."""
+    kept = Path(config.output_dir) / "adapler"
+    return kept if kept.is_dir() else train(config)
+
+
+def tuned(checkpoint: Path, task: Task, data_root: str | None, device: str, timing: bool) -> str:
+    """The name of the stored point that loses at most one point of score on val; empty where there is none."""
+    try:
+        tune(
+            TuneConfig(
+                str(checkpoint),
+                task.dataset,
+                data_root=data_root,
+                max_drop=MAX_DROP,
+                name=POINT,
+                limit=task.tuned,
+                device=device,
+                timing=timing,
+            )
+        )
+    except UnmetError:
+        return ""
+    return POINT
+
+
+def task_figures(task: Task, run: Path, config: TrainConfig, batch_sizes: tuple[int, ...] = (1, 32)) -> dict[str, Any]:
+    """The figures of one task with one seed, at the operating point that was chosen on val.
+
+    What is complete in ``run`` is not made again.
+
+    Args:
+        task: the task.
+        run: the training run.
+        config: how it is trained.
+        batch_sizes: windows in a timed batch; empty: nothing is timed.
+    """
+    written = run / f"measured-{task.split}.json"
+    if not written.is_file():
+        checkpoint = trained(config)
+        point = tuned(checkpoint, task, config.data_root, config.device, bool(batch_sizes))
+        write_json(
+            written,
+            task_row(
+                TaskConfig(
+                    str(checkpoint),
+                    task.dataset,
+                    task.split,
+                    config.data_root,
+                    operating_point=point,
+                    batch_sizes=batch_sizes,
+                    limit=task.measured,
+                    device=config.device,
+                )
+            ),
+        )
+    measured: dict[str, Any] = json.loads(written.read_text(encoding="utf-8"))
+    settings = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
+    val = json.loads((run / "adapler" / "val.json").read_text(encoding="utf-8"))
+    settings = {key: value for key, value in settings.items() if key not in PLACES}
+    found = {key: value for key, value in measured.items() if key not in PLACES}
+    return {"dataset": name_of(task.dataset)} | found | {"train": settings, "val": val}
+
+
+def grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
+    """The table of :func:`task_figures`, a line a task; several seeds are a mean with the lowest and the highest."""
+    sizes = [clock["batch"] for clock in rows[0]["wall_clock"]] if rows else []
+    head = ["task", "metric", "fine-tuned", "AdapLeR", "fewer FLOPs", *(f"faster, batch {size}" for size in sizes)]
+    lines = []
+    for dataset in dict.fromkeys(row["dataset"] for row in rows):
+        runs = [row for row in rows if row["dataset"] == dataset]
+        first = runs[0]
+        part = first["documents"] < first["documents_in_split"]
+        size = f"{first['documents']} of {first['documents_in_split']}" if part else f"{first['documents']}"
+        speeds = [[clock["speedup"] for clock in run["wall_clock"]] for run in runs]
+        kept = [mean(layer) for layer in zip(*(run["kept_per_layer"] for run in runs), strict=True)]
+        lines.append(
+            [
+                f"{first['title']}, {first['split']} ({size})",
+                {"f1": "F1"}.get(first["metric"], first["metric"]),
+                spread([100 * run["fine_tuned"]["score"] for run in runs], ".1f"),
+                spread([100 * run["pruned"]["score"] for run in runs], ".1f"),
+                spread([run["flops_speedup"] for run in runs], ".2f") + "×",
+                *(spread([speed[i] for speed in speeds], ".2f") + "×" for i in range(len(sizes))),
+                " ".join(f"{share:.2f}" for share in kept),
+            ]
+        )
+    return Grid([*head, "pieces kept, by layer"], lines)
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """A value, or the mean of several with the lowest and the highest.
+
+    >>> spread([1.0, 2.0, 3.0], ".1f"), spread([2.0], ".1f")
+    ('2.0 (1.0–3.0)', '2.0')
+    """
+    around = f" ({min(values):{form}}–{max(values):{form}})" if len(values) > 1 else ""
+    return f"{mean(values):{form}}{around}"

@@ -1,0 +1,221 @@
+"""The paper's experiment as a folder: what it holds, that it goes on, and who decides what falls."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_batch, tiny_model
+from typer.testing import CliRunner
+
+from adapler_explain import cli, forced, packed_encoder
+from adapler_explain import paper as paper_package
+from adapler_explain.classifier import Classifier, all_windows
+from adapler_explain.paper import PaperConfig, ablations, dropping, paper, plan, tasks
+from adapler_explain.paper.plan import Scale, Task
+from eraser_eval.datasets import load
+from eraser_eval.errors import MissingError, UsageError
+from eraser_eval.grid import Grid, Shown
+
+TINY = {"window_pieces": 20, "fine_tune_epochs": 1, "epochs": 1, "batch_size": 2, "threshold_lr": 0.1, "phi": 0.1}
+SMALL = Scale(
+    "tiny",
+    (Task("movies", TINY, seeds=(0, 1)), Task("multirc")),
+    Task("movies", TINY, split="val"),
+    ("movies", "multirc"),
+)
+CHOSEN = ("base", "teacher-rollout", "teacher-human", "phi-double", "no-theta")
+
+
+@pytest.fixture
+def config(tmp_path: Path, stock_checkpoint: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> PaperConfig:
+    monkeypatch.setattr(paper_package, "SCALES", {"small": SMALL, "quick": plan.SCALES["quick"]})
+    chosen = tuple(variant for variant in plan.VARIANTS if variant.name in CHOSEN)
+    monkeypatch.setattr(paper_package, "VARIANTS", chosen)
+    out = str(tmp_path / "paper")
+    return PaperConfig(out, model=str(stock_checkpoint), data_root=str(data_root), timing=False)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Everything that was written but what training wrote, and when."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and "runs" not in path.parts]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.name != ".lock"}
+
+
+def test_the_folder_holds_everything_and_is_not_made_twice(
+    config: PaperConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    folder = paper(config, said.append)
+    assert [line for line in said if "left out" in line] and "ablation no-theta" in said
+    for name in ("tasks", "rationales-movies", "ablations", "dropping"):
+        assert (folder / f"{name}.tex").read_text().count("\\bottomrule") == 1
+        assert (folder / f"{name}.md").read_text() in (folder / "README.md").read_text()
+        assert f"\\input{{{name}}}" in (folder / "paper.tex").read_text()
+    assert "Left out: --data-root" in (folder / "README.md").read_text()
+    for name in ("tasks/movies-frontier", "movies/layers", "movies/bars", "ablations/teacher", "ablations/phi"):
+        assert (folder / "figures" / f"{name}.pdf").is_file() and (folder / "figures" / f"{name}.csv").is_file()
+        assert f"figures/{name}.pdf" in (folder / "paper.tex").read_text()
+    rows = json.loads((folder / "tasks.json").read_text())["rows"]
+    assert [row["seed"] for row in rows] == [0, 1] and "data_root" not in rows[0]
+    found = {row["variant"]: row for row in json.loads((folder / "ablations.json").read_text())["rows"]}
+    assert set(found) == set(CHOSEN) and found["phi-double"]["train"]["phi"] == 2 * found["base"]["train"]["phi"]
+    manifest = json.loads((folder / "runs/ablation-movies/no-theta/manifest.json").read_text())
+    assert manifest["theta"] is False
+
+    before = content(folder)
+    for module, name in ((tasks, "train"), (tasks, "tune"), (paper_package, "evaluate")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("made again"))
+    paper(config)
+    assert content(folder) == before
+
+
+def test_it_goes_on_where_it_was_cut_off(config: PaperConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = paper(replace(config, output_dir=str(tmp_path / "whole"), parts=("ablations",)))
+    measured = ablations.tuned
+    calls: list[Path] = []
+
+    def cut(checkpoint: Path, *others: object, **more: object) -> str:
+        calls.append(checkpoint)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return measured(checkpoint, *others, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ablations, "tuned", cut)
+    with pytest.raises(KeyboardInterrupt):
+        paper(replace(config, parts=("ablations",)))
+    folder = paper(replace(config, parts=("ablations",)))
+    assert len(calls) == 3 + 3
+    for name in ("ablations.md", "dropping.md"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_trained_models_are_taken_as_they_are(
+    config: PaperConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paper(replace(config, parts=("tasks",), tasks=("movies",)))
+    monkeypatch.setattr(tasks, "train", lambda *_: pytest.fail("trained again"))
+    runs = str(tmp_path / "paper" / "runs")
+    folder = paper(replace(config, parts=("rationales",), runs=runs, output_dir=str(tmp_path / "other")))
+    manifest = json.loads((folder / "explained" / "movies" / "manifest.json").read_text())
+    points = json.loads((tmp_path / "paper/runs/movies-0/adapler/config.json").read_text())["operating_points"]
+    assert manifest["operating_point"] == (tasks.POINT if points else "")
+    assert manifest["reference_model"].endswith("fine-tuned")
+
+
+def test_what_cannot_be_used_is_refused(config: PaperConfig, tmp_path: Path) -> None:
+    for change, message in (
+        ({"scale": "huge"}, "--scale huge"),
+        ({"parts": ("figures",)}, "--parts figures"),
+        ({"tasks": ("sst9",)}, "--tasks sst9"),
+        ({"model": None}, "--model: give the pretrained"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            paper(replace(config, **change))
+    with pytest.raises(MissingError, match="MultiRC"):
+        paper(replace(config, parts=("tasks",), tasks=("multirc",)))
+    with pytest.raises(UsageError, match=r"other settings \(timing\)"):
+        paper(replace(config, timing=True))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("mine")
+    with pytest.raises(UsageError, match="not of 'paper'"):
+        paper(replace(config, output_dir=str(tmp_path / "mine")))
+
+
+@pytest.mark.slow
+def test_quick_runs_on_the_sample_and_compiles(tmp_path: Path) -> None:
+    out = tmp_path / "quick"
+    ended = CliRunner().invoke(cli.app, ["paper", "--quick", "--output-dir", str(out)], catch_exceptions=False)
+    assert ended.exit_code == 0 and ended.output.strip().endswith("README.md")
+    assert len(json.loads((out / "ablations.json").read_text())["rows"]) == len(plan.VARIANTS)
+    if shutil.which("pdflatex"):
+        made = subprocess.run(["pdflatex", "-halt-on-error", "paper.tex"], cwd=out, capture_output=True, check=False)
+        assert made.returncode == 0, made.stdout[-2000:]
+
+
+# ---------------------------------------------------------------- who decides
+
+
+def test_the_highest_scoring_pieces_stay_and_cls_with_them() -> None:
+    model = tiny_model()
+    batch = random_batch([6, 4])
+    scores = torch.tensor([[[0, 1, 5, 5, 2, 9], [9, 3, 3, 3, -99, -99]]], dtype=torch.float64)
+    packed = packed_encoder.enter(model, **batch)
+    kept = dropping.highest(scores, torch.tensor([[3, 2]]))(0, packed)
+    assert kept.tolist() == [True, False, True, False, False, True, True, True, False, False]
+
+
+def test_adaplers_own_decisions_give_its_own_scores(checkpoint: Path, data_root: Path) -> None:
+    adapler = Classifier.load(checkpoint)
+    split = load("movies", "test", data_root)
+    windows = all_windows(adapler, split)
+    found = dropping.dropping_figures(split, windows, adapler, adapler, 1.2)
+    rows = {row["decider"]: row for row in found["deciders"]}
+    assert set(rows) == set(dropping.DECIDERS)
+    assert rows["contribution"]["adapler"] == found["pruned"] == rows["contribution"]["fine_tuned"]
+    flat = [window for document in windows for window in document]
+    alive = [
+        np.stack([layer[row, : len(window)].numpy() for layer in output.alive])
+        for group, output in adapler.pruned(flat, operating_point=1.2)
+        for row, window in enumerate(group)
+    ]
+    ranking = dropping.rankings("contribution", adapler, split, windows, alive, 0)
+    (group, made, counts), *_ = dropping.deciding(adapler, ranking, alive)(flat)
+    own = adapler.logits(flat, prune=True, operating_point=1.2).double().softmax(-1)
+    np.testing.assert_allclose(made, own.numpy(), atol=1e-7)
+    assert counts.tolist() == [one.sum(1).tolist() for one in alive] and len(group) == len(flat)
+
+
+def test_every_decider_keeps_as_many_pieces(checkpoint: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    adapler = Classifier.load(checkpoint)
+    split = load("movies", "test", data_root)
+    windows = all_windows(adapler, split)
+    seen: list[list[int]] = []
+    through = forced.logits_with
+
+    def watched(model: object, packed: object, stay: dropping.Stay) -> torch.Tensor:
+        counts: list[int] = []
+
+        def noted(layer: int, before: object) -> torch.Tensor:
+            kept = stay(layer, before)  # type: ignore[arg-type]
+            counts.append(int(kept.sum()))
+            return kept
+
+        logits = through(model, packed, noted)  # type: ignore[arg-type]
+        seen.append(counts)
+        return logits
+
+    monkeypatch.setattr(forced, "logits_with", watched)
+    dropping.dropping_figures(split, windows, adapler, adapler, 1.2)
+    assert len(seen) == 2 * len(dropping.DECIDERS) and all(counts == seen[0] for counts in seen)
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_the_best_at_a_speed_is_of_points_that_are_as_fast() -> None:
+    points = [
+        {"factor": factor, "score": score, "flops_speedup": speed}
+        for factor, score, speed in ((0.0, 0.99, 9.0), (0.5, 0.9, 1.5), (1.0, 0.8, 2.5), (2.0, 0.85, 3.5))
+    ]
+    assert [ablations.best_at(points, speed) for speed in (1.0, 2.0, 3.6)] == [0.9, 0.85, None]
+
+
+def test_a_grid_is_the_same_in_markdown_and_latex() -> None:
+    grid = Grid(
+        ["a & b", "x ↓"],
+        [["φ × ¼ | <b>", Shown("-0.5", "bold", "[-1.0, 2.0]")]],
+        "50 % of −1",
+        [[Shown("chance", "italic"), "–"]],
+        ["a|b"],
+    )
+    assert grid.markdown().splitlines()[2] == r"| φ × ¼ \| \<b\> | **-0.5** [-1.0, 2.0] |"
+    latex = grid.latex()
+    assert r"a \& b & x $\downarrow$ \\" in latex and r"\textbf{$-$0.5} {\scriptsize[$-$1.0, 2.0]}" in latex
+    assert r"\textit{chance} & -- \\" in latex and r"\caption{50 \% of $-$1}" in latex

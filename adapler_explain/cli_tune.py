@@ -30,6 +30,9 @@ def tune_command(
     max_drop: Annotated[
         float | None, typer.Option(min=0, help="Fastest point that loses at most so much of the score. Default: 0.01.")
     ] = None,
+    margin: Annotated[
+        float, typer.Option(help="With --max-drop: thresholds higher by this share must not lose more either.")
+    ] = 0.02,
     speedup: Annotated[
         float | None, typer.Option(help="Best point that takes at least so many times fewer FLOPs, instead.")
     ] = None,
@@ -56,6 +59,7 @@ def tune_command(
             split=split,
             data_root=data_root,
             max_drop=max_drop,
+            margin=margin,
             speedup=speedup,
             reference_score=reference_score,
             name=name,

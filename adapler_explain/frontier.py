@@ -97,8 +97,23 @@ class Frontier:
                 break
             self.at(middle)
 
-    def fastest(self, floor: float) -> float | None:
-        """The factor above 0 of the fastest point that scores at least ``floor``, sought closely; None: none does."""
+    def fastest(self, floor: float, margin: float = 0.0) -> float | None:
+        """The factor above 0 of the fastest point that scores at least ``floor``, sought closely; None: none does.
+
+        With a ``margin`` the point does not stand on the edge: thresholds that are higher by this share score as much.
+        """
+        edge = self._edge(floor)
+        if not margin or edge is None:
+            return edge
+        self.at(edge / (1 + margin))
+        good = self._where(lambda point: point.score >= floor - 1e-9)
+        for factor in sorted(good, key=lambda factor: self.at(factor).flops_speedup, reverse=True):
+            above = [other for other in (*self.factors, factor * (1 + margin)) if 1 < other / factor <= 1 + margin]
+            if all(self.at(other).score >= floor - 1e-9 for other in above):
+                return factor
+        return None
+
+    def _edge(self, floor: float) -> float | None:
 
         def found() -> float | None:
             good = self._where(lambda point: point.score >= floor - 1e-9)

@@ -31,6 +31,7 @@ from eraser_eval.errors import UsageError
 from eraser_eval.files import exclusive, write_text
 
 MAX_DROP = 0.01
+MARGIN = 0.02
 TIMED_BATCH = 32
 TIMED_SECONDS = 1.0
 
@@ -48,6 +49,8 @@ class TuneConfig:
         dataset, split, data_root, limit: the texts, see :class:`adapler_explain.evaluate.EvalConfig`.
         max_drop: the fastest point is wanted that loses at most so much of the reference score; None, without
             ``speedup``: :data:`MAX_DROP`.
+        margin: thresholds that are higher than that point's by this share must not lose more either: where the score
+            falls steeply, the edge of val is not that of other texts.
         speedup: the best-scoring point is wanted that takes at least so many times fewer FLOPs.
         reference_score: None: the fine-tuned model's, which training left in the checkpoint, for another split or
             where there is none the model's own with nothing removed.
@@ -62,6 +65,7 @@ class TuneConfig:
     split: str = "val"
     data_root: str | None = None
     max_drop: float | None = None
+    margin: float = MARGIN
     speedup: float | None = None
     reference_score: float | None = None
     name: str | None = None
@@ -99,7 +103,7 @@ def tune(config: TuneConfig) -> tuple[Path, dict[str, Any]]:
         if config.speedup is not None:
             chosen = frontier.best(config.speedup)
         else:
-            chosen = frontier.fastest(reference - drop_of(config))
+            chosen = frontier.fastest(reference - drop_of(config), config.margin)
         texts = [window for document in windows for window in document]
         timing = timed(classifier, texts, frontier.factors) if config.timing else None
         rows = rows_of(frontier, timing)
@@ -152,6 +156,8 @@ def check(config: TuneConfig) -> str:
         raise UsageError("--max-drop, --speedup: give one of them")
     if not 0 <= drop_of(config) <= 1:
         raise UsageError(f"--max-drop {config.max_drop:g}: give a number from 0 to 1, e.g. 0.01")
+    if not 0 <= config.margin <= 1:
+        raise UsageError(f"--margin {config.margin:g}: give a share from 0 to 1, e.g. 0.02")
     if config.speedup is not None and not 1 <= config.speedup < math.inf:
         raise UsageError(f"--speedup {config.speedup:g}: give a number of at least 1, e.g. 4")
     if config.reference_score is not None and not 0 <= config.reference_score <= 1:

@@ -58,9 +58,9 @@ def summary(figures_: Mapping[str, Any], titles: Titles) -> list[str]:
         best = max(rivals, key=lambda method: rivals[method])
         chance = figures_["chance"].get("average_precision")
         level = "" if chance is None else f"; chance is {chance:.3f}"
+        own_rank = f"; AdapLeR's own is {rivals['adapler']:.3f}" if best != "adapler" and "adapler" in rivals else ""
         lines.append(
-            f"People's words are ranked best by {titles(best)} (average precision {rivals[best]:.3f}{level}); "
-            f"AdapLeR's own is {rivals.get('adapler', float('nan')):.3f}."
+            f"People's words are ranked best by {titles(best)} (average precision {rivals[best]:.3f}{level}){own_rank}."
         )
     falls = {m: v["comprehensiveness_aopc"]["value"] for m, v in methods.items() if "comprehensiveness_aopc" in v}
     falls = {method: value for method, value in falls.items() if value is not None and method in rivals}
@@ -173,5 +173,7 @@ def _facts(manifest: Mapping[str, Any]) -> str:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape.html(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape.html(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    # The table's own rows are in Markdown's italics.
+    cells = ([cell.strip("*") if cell.startswith("*") else cell for cell in row] for row in rows)
+    body = "".join("<tr>" + "".join(f"<td>{escape.html(cell)}</td>" for cell in row) + "</tr>" for row in cells)
     return f"<table><tr>{head}</tr>{body}</table>"

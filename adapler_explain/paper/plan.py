@@ -139,4 +139,6 @@ VARIANTS = (
     Variant("phi-double", "φ × 2", times_phi=2.0),
     Variant("phi-four", "φ × 4", times_phi=4.0),
     Variant("no-theta", "no θ", {"theta": False}),
+    Variant("no-jitter", "thresholds not shaken", {"jitter": 0.0}),
+    Variant("jitter-0.5", "thresholds shaken twice as much", {"jitter": 0.5}),
 )

@@ -91,6 +91,19 @@ def test_the_wanted_points_are_sought_closely() -> None:
     assert frontier.best(101.0) is None and frontier.fastest(0.91) is None
 
 
+def test_a_point_with_a_margin_does_not_stand_on_the_edge() -> None:
+    def cliff(f: float) -> Point:
+        return measured(min(1 + f, 100), 0.9 if f <= 3 else 0.5, kept=1 if f > 99 else 50)
+
+    edge, safe = (Frontier(cliff) for _ in range(2))
+    for frontier in (edge, safe):
+        frontier.sweep(windows=100)
+    assert 2.9 < (edge.fastest(0.9) or 0) <= 3
+    chosen = safe.fastest(0.9, margin=0.1)
+    assert chosen and 2.6 < chosen <= 3 / 1.1 and safe.at(chosen * 1.1).score == 0.9
+    assert Frontier(lambda f: measured(1 + f, 0.5)).fastest(0.9, margin=0.1) is None
+
+
 def test_the_best_of_the_fast_ones_wins_and_of_equal_ones_the_fastest() -> None:
     frontier = Frontier(measure_at=lambda _: measured(1.001, 0.1))
     frontier.points = {0.0: measured(1, 0.99), 1.0: measured(4.0, 0.7), 2.0: measured(5, 0.8), 3.0: measured(6, 0.8)}

@@ -14,7 +14,7 @@ import pytest
 import torch
 from conftest import annotation, tiny_model, write_dataset
 
-import adapler_explain.evaluate as evaluation
+from adapler_explain import streaming
 from adapler_explain.evaluate import EvalConfig, evaluate
 from adapler_explain.explainers import EXPLAINERS
 from eraser_eval import human, report
@@ -138,9 +138,9 @@ def without_times(folder: Path) -> dict:
 
 def test_an_interrupted_run_goes_on_where_it_was(config: EvalConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     methods = ("attention", "random")
-    monkeypatch.setattr(evaluation, "BATCH_DOCUMENTS", 1)
+    monkeypatch.setattr(streaming, "BATCH_DOCUMENTS", 1)
     whole, _ = evaluate(replace(config, methods=methods, output_dir=config.output_dir + "-whole"))
-    real, calls = evaluation.predict, []
+    real, calls = streaming.predict, []
     damaged = b'{"annotation_id": "cut o\xc3'
 
     def stop_after_six(*arguments: object) -> object:
@@ -149,7 +149,7 @@ def test_an_interrupted_run_goes_on_where_it_was(config: EvalConfig, monkeypatch
         calls.append(arguments)
         return real(*arguments)
 
-    monkeypatch.setattr(evaluation, "predict", stop_after_six)
+    monkeypatch.setattr(streaming, "predict", stop_after_six)
     with pytest.raises(KeyboardInterrupt):
         evaluate(replace(config, methods=methods))
     folder = Path(config.output_dir)
@@ -165,7 +165,7 @@ def test_an_interrupted_run_goes_on_where_it_was(config: EvalConfig, monkeypatch
         calls.append(arguments)
         return real(*arguments)
 
-    monkeypatch.setattr(evaluation, "predict", count)
+    monkeypatch.setattr(streaming, "predict", count)
     evaluate(replace(config, methods=methods, resume=True))
     assert len(calls) == 1 + 2 + 4
     assert without_times(folder) == without_times(whole)

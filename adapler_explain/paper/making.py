@@ -1,0 +1,245 @@
+"""The folder in the making: which figures go into it, and where everything lies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig
+
+from adapler_explain import __version__
+from adapler_explain.classifier import Classifier, all_windows, model_checksum
+from adapler_explain.environment import describe
+from adapler_explain.evaluate import EvalConfig, evaluate
+from adapler_explain.explainers import title_of
+from adapler_explain.modeling import stock_class
+from adapler_explain.paper import ablations, document, dropping, tasks
+from adapler_explain.paper.plan import BASE, VARIANTS, PaperConfig, Scale, Task, Variant
+from adapler_explain.training import TrainConfig
+from eraser_eval import figures
+from eraser_eval.datasets import bundled, limited, load
+from eraser_eval.errors import MissingError, UsageError
+from eraser_eval.files import write_json, write_text
+from eraser_eval.grid import csv
+from eraser_eval.runs import read_run
+from eraser_eval.tables import columns_of, grid_of
+
+LOOK = "acl-column"
+RATIONALE_FIGURES = ("layers", "precision-recall", "agreement", "position")
+# Decides nothing that is computed.
+FREE = ("parts", "device", "output_dir", "tasks", "rationales")
+
+
+@dataclass
+class Making:
+    """The parts of the folder, each a method; what is complete is not made again."""
+
+    config: PaperConfig
+    scale: Scale
+    folder: Path
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self.left_out: list[str] = []
+
+    # ---------------------------------------------------------------- parts
+
+    def tasks(self) -> None:
+        """The task table, and score over speedup of each task."""
+        rows = []
+        for task in self._there(self.scale.tasks, self.config.tasks):
+            for seed in task.seeds:
+                self.say(f"task {tasks.name_of(task.dataset)}, seed {seed}")
+                run = self._run(task, seed)
+                rows.append(tasks.task_figures(task, run, self._train(task, seed, run), self._batch_sizes))
+            self._frontier([self._run(task, task.seeds[0])], f"tasks/{tasks.name_of(task.dataset)}-frontier")
+        write_json(self.folder / "tasks.json", {"rows": rows})
+        if rows:
+            document.write_table(self.folder, "tasks", tasks.grid(rows))
+
+    def rationales(self) -> None:
+        """Kept words and other explanations against people's, also layer by layer."""
+        wanted = [Task(name) for name in self.scale.rationales]
+        for given in self._there(wanted, self.config.rationales):
+            name = tasks.name_of(given.dataset)
+            task = next((task for task in self.scale.tasks if task.dataset == given.dataset), given)
+            self.say(f"rationales of {name}")
+            run = self._run(task, task.seeds[0])
+            checkpoint = tasks.trained(self._train(task, task.seeds[0], run))
+            folder = self.folder / "explained" / name
+            if not (folder / "metrics.json").is_file():
+                evaluate(
+                    EvalConfig(
+                        task.dataset,
+                        data_root=self._root,
+                        model=str(checkpoint),
+                        reference_model=str(run / "fine-tuned"),
+                        operating_point=stored_point(checkpoint),
+                        limit=self.scale.explained,
+                        output_dir=str(folder),
+                        device=self.config.device,
+                        faithfulness="remove",
+                        resume=True,
+                    )
+                )
+            root = Path(self._root) if self._root else None
+            read = read_run(folder, root)
+            document.write_table(self.folder, f"rationales-{name}", grid_of([read], columns_of([read], ()), title_of))
+            figures.plot([folder], RATIONALE_FIGURES, LOOK, self.folder / "figures" / name, title_of, root)
+            figures.plot([folder], ["bars"], "acl-wide", self.folder / "figures" / name, title_of, root)
+
+    def ablations(self) -> None:
+        """Training with one thing changed, and equal budgets with another decider, on one data set."""
+        task = self.scale.ablation
+        if not self._there([task], ()):
+            return
+        name = tasks.name_of(task.dataset)
+        train, val = (load(task.dataset, split, Path(self._root) if self._root else None) for split in ("train", "val"))
+        marked = any(example.gold_mask.any() for example in train.examples)
+        variants = [variant for variant in VARIANTS if marked or not variant.supervised]
+        base = self._train(task, task.seeds[0], self._variant(name, BASE))
+        rows = []
+        for variant in variants:
+            self.say(f"ablation {variant.name}")
+            rows.append(ablations.variant_figures(variant, task, base, self._variant(name, variant.name)))
+        write_json(self.folder / "ablations.json", {"rows": rows})
+        document.write_table(self.folder, "ablations", ablations.grid(rows, val.info.title))
+        for part in ("teacher", "phi"):
+            chosen = [v for v in variants if v.name in (BASE, "no-teacher") or v.name.startswith(part)]
+            chosen = [v for v in chosen if part == "teacher" or v.name != "no-teacher"]
+            self._frontier([self._variant(name, v.name) for v in chosen], f"ablations/{part}", chosen)
+        self.say("who decides what falls")
+        self._dropping(task, Path(base.output_dir))
+
+    def _dropping(self, task: Task, run: Path) -> None:
+        written = self.folder / "dropping.json"
+        if not written.is_file():
+            adapler = Classifier.load(run / "adapler", self.config.device)
+            fine_tuned = Classifier.load(run / "fine-tuned", self.config.device, adapler.window_pieces)
+            split = limited(load(task.dataset, task.split, Path(self._root) if self._root else None), task.measured)
+            factor = adapler.factor(stored_point(run / "adapler"))
+            windows = all_windows(adapler, split)
+            write_json(written, dropping.dropping_figures(split, windows, adapler, fine_tuned, factor))
+        found = json.loads(written.read_text(encoding="utf-8"))
+        document.write_table(self.folder, "dropping", dropping.grid(found))
+
+    # ---------------------------------------------------------------- places
+
+    def _run(self, task: Task, seed: int) -> Path:
+        root = Path(self.config.runs) if self.config.runs else self.folder / "runs"
+        return root / f"{tasks.name_of(task.dataset)}-{seed}"
+
+    def _variant(self, dataset: str, name: str) -> Path:
+        return self.folder / "runs" / f"ablation-{dataset}" / name
+
+    @property
+    def _root(self) -> str | None:
+        return self.config.data_root if self.scale.rooted else None
+
+    @cached_property
+    def encoder(self) -> str:
+        """The pretrained encoder: the one given, or the bundled model's, without its AdapLeR part."""
+        if self.config.model is not None:
+            return self.config.model
+        folder = self.folder / "encoder"
+        if not folder.is_dir():
+            classifier = Classifier.load(bundled("models/adapler-movies"))
+            known = classifier.model.config
+            kind = known.model_type.removeprefix("adapler_")
+            entries = {key: value for key, value in known.to_dict().items() if key not in ("model_type", "dtype")}
+            stock = stock_class(classifier.model)(AutoConfig.for_model(kind, **entries))
+            weights = classifier.model.state_dict().items()
+            stock.load_state_dict({key: value for key, value in weights if not key.startswith("adapler.")})
+            temporary = self.folder / ".encoder.tmp"
+            stock.save_pretrained(temporary)
+            classifier.tokenizer.save_pretrained(temporary)
+            temporary.rename(folder)
+        return str(folder)
+
+    @property
+    def _batch_sizes(self) -> tuple[int, ...]:
+        if not self.config.timing:
+            return ()
+        return (1,) if self.config.scale == "quick" else (1, 32)
+
+    def _train(self, task: Task, seed: int, run: Path) -> TrainConfig:
+        given: dict[str, Any] = dict(task.train) | {"seed": seed, "device": self.config.device, "data_root": self._root}
+        return TrainConfig.of(task.dataset, model=self.encoder, output_dir=str(run), **given)
+
+    def _there(self, wanted: Any, named: tuple[str, ...]) -> list[Task]:
+        """Those of ``wanted`` that are named, or that have their data here; what is left out is kept in mind."""
+        found = []
+        for task in wanted:
+            name = tasks.name_of(task.dataset)
+            if named and name not in named:
+                continue
+            try:
+                load(task.dataset, task.split, Path(self._root) if self._root else None)
+            except MissingError as error:
+                if named:
+                    raise
+                self.left_out.append(str(error))
+                self.say(f"left out: {error}")
+                continue
+            found.append(task)
+        return found
+
+    def _frontier(self, runs: list[Path], name: str, variants: list[Variant] | None = None) -> None:
+        there = [run for run in runs if (run / "tune" / "frontier.json").is_file()]
+        if there:
+            titles = {variant.name: variant.title for variant in variants or ()}
+            stem = self.folder / "figures" / name
+            figures.plot_frontier([run / "tune" for run in there], LOOK, stem, lambda run: titles.get(run, run))
+
+    # ---------------------------------------------------------------- the folder
+
+    def claim(self) -> None:
+        """Write what was asked, or check that the folder was made of the same.
+
+        Raises:
+            UsageError: it was not.
+        """
+        asked = {key: value for key, value in asdict(self.config).items() if key not in FREE}
+        asked = {"command": "paper", "adapler_explain": __version__} | asked
+        path = self.folder / "manifest.json"
+        if path.is_file():
+            old = json.loads(path.read_text(encoding="utf-8"))
+            changed = [key for key in asked if key != "adapler_explain" and old.get(key) != asked[key]]
+            if changed:
+                raise UsageError(
+                    f"--output-dir {self.folder}: was made with other settings ({', '.join(changed)}); give the same "
+                    "to go on, or another folder"
+                )
+        elif any(path.name != ".lock" for path in self.folder.iterdir()):
+            raise UsageError(f"--output-dir {self.folder}: holds files that are not of 'paper'; give another folder")
+        else:
+            write_json(path, asked | {"environment": describe(self.config.device)})
+
+    def close(self) -> None:
+        """Write the document around what is there."""
+        for name in ("tasks", "ablations"):
+            path = self.folder / f"{name}.json"
+            if path.is_file():
+                rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+                flat = [
+                    {key: value for key, value in row.items() if not isinstance(value, (dict, list))} for row in rows
+                ]
+                write_text(self.folder / f"{name}.csv", csv(flat))
+        facts = {
+            "Scale": f"{self.config.scale} ({self.scale.meaning})",
+            "Encoder": "the bundled model's, without its AdapLeR part"
+            if self.config.model is None
+            else f"{Path(self.config.model).name} ({model_checksum(self.config.model, None)})",
+            "adapler-explain": __version__,
+        }
+        document.write_document(self.folder, facts, self.left_out)
+
+
+def stored_point(checkpoint: Path) -> str:
+    """The operating point of the task table, where the model has it; else empty, which is the thresholds as trained."""
+    known = json.loads((checkpoint / "config.json").read_text(encoding="utf-8")).get("operating_points") or {}
+    return tasks.POINT if tasks.POINT in known else ""

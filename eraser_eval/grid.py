@@ -73,7 +73,9 @@ class Grid:
         """The table as a float over both columns of a page; needs the packages booktabs and graphicx."""
 
         def line(row: Sequence[Shown | str]) -> str:
-            return " & ".join(_cell(cell).latex() for cell in row) + " \\\\"
+            text = " & ".join(_cell(cell).latex() for cell in row) + " \\\\"
+            # LaTeX would read a bracket at the start of a line as an argument of the break before it.
+            return f"{{}}{text}" if text.startswith("[") else text
 
         lines = [
             "% Needs the packages booktabs and graphicx.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,14 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.name != ".lock"}
 
 
+def compiled(folder: Path) -> None:
+    """Where LaTeX is installed, the document compiles."""
+    if shutil.which("pdflatex"):
+        words = ["pdflatex", "-halt-on-error", "-output-directory", tempfile.mkdtemp(), "paper.tex"]
+        made = subprocess.run(words, cwd=folder, capture_output=True, check=False)
+        assert made.returncode == 0, made.stdout[-2000:]
+
+
 def test_the_folder_holds_everything_and_is_not_made_twice(
     config: PaperConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,6 +67,7 @@ def test_the_folder_holds_everything_and_is_not_made_twice(
         assert (folder / f"{name}.tex").read_text().count("\\bottomrule") == 1
         assert (folder / f"{name}.md").read_text() in (folder / "README.md").read_text()
         assert f"\\input{{{name}}}" in (folder / "paper.tex").read_text()
+    compiled(folder)
     assert "Left out: --data-root" in (folder / "README.md").read_text()
     for name in ("tasks/movies-frontier", "movies/layers", "movies/bars", "ablations/teacher", "ablations/phi"):
         assert (folder / "figures" / f"{name}.pdf").is_file() and (folder / "figures" / f"{name}.csv").is_file()
@@ -134,9 +144,7 @@ def test_quick_runs_on_the_sample_and_compiles(tmp_path: Path) -> None:
     ended = CliRunner().invoke(cli.app, ["paper", "--quick", "--output-dir", str(out)], catch_exceptions=False)
     assert ended.exit_code == 0 and ended.output.strip().endswith("README.md")
     assert len(json.loads((out / "ablations.json").read_text())["rows"]) == len(plan.VARIANTS)
-    if shutil.which("pdflatex"):
-        made = subprocess.run(["pdflatex", "-halt-on-error", "paper.tex"], cwd=out, capture_output=True, check=False)
-        assert made.returncode == 0, made.stdout[-2000:]
+    compiled(out)
 
 
 # ---------------------------------------------------------------- who decides
@@ -210,12 +218,13 @@ def test_the_best_at_a_speed_is_of_points_that_are_as_fast() -> None:
 def test_a_grid_is_the_same_in_markdown_and_latex() -> None:
     grid = Grid(
         ["a & b", "x ↓"],
-        [["φ × ¼ | <b>", Shown("-0.5", "bold", "[-1.0, 2.0]")]],
+        [["[φ] × ¼ | <b>", Shown("-0.5", "bold", "[-1.0, 2.0]")]],
         "50 % of −1",
         [[Shown("chance", "italic"), "–"]],
         ["a|b"],
     )
-    assert grid.markdown().splitlines()[2] == r"| φ × ¼ \| \<b\> | **-0.5** [-1.0, 2.0] |"
+    assert grid.markdown().splitlines()[2] == r"| [φ] × ¼ \| \<b\> | **-0.5** [-1.0, 2.0] |"
     latex = grid.latex()
+    assert "\n{}[$\\phi$] $\\times$" in latex
     assert r"a \& b & x $\downarrow$ \\" in latex and r"\textbf{$-$0.5} {\scriptsize[$-$1.0, 2.0]}" in latex
     assert r"\textit{chance} & -- \\" in latex and r"\caption{50 \% of $-$1}" in latex

@@ -63,6 +63,10 @@ def train_command(
         bool | None, typer.Option("--class-weights/--no-class-weights", help="Weigh classes by their rarity.")
     ] = None,
     tolerance: Annotated[float | None, typer.Option(help="Val score that the kept model may lose.")] = None,
+    rescale: Annotated[
+        bool | None,
+        typer.Option("--rescale/--no-rescale", help="Lower the thresholds of an epoch that loses more than that."),
+    ] = None,
     precision: Annotated[str | None, typer.Option(help="Of matrix products: float32 or bfloat16.")] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="Only so many documents of train; 0: all.")] = None,

@@ -161,11 +161,15 @@ class Run:
             steps += [batches[i] for i in generator.permutation(len(batches))]
         return steps
 
-    def validate(self, model: Any, prune: bool) -> dict[str, Any]:
-        """``score`` and ``accuracy`` on val; with removal also ``flops_speedup`` and ``kept``, a share a layer."""
+    def validate(self, model: Any, prune: bool, factor: float = 1.0) -> dict[str, Any]:
+        """``score`` and ``accuracy`` on val; with removal also ``flops_speedup`` and ``kept``, a share a layer.
+
+        ``factor`` is one of the thresholds.
+        """
         model.eval()
         shard = (self.world.rank, self.world.size)
-        part = measure.measure(self.classifier(model), self.val_split, self.val_windows, prune=prune, shard=shard)
+        classifier = self.classifier(model)
+        part = measure.measure(classifier, self.val_split, self.val_windows, prune, factor, shard)
         whole = measure.merge(self.world.gather(part))
         row: dict[str, Any] = {"score": whole.score, "accuracy": whole.accuracy}
         return row | ({"flops_speedup": whole.flops_speedup, "kept": whole.kept} if prune else {})

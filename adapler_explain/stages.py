@@ -23,6 +23,9 @@ from adapler_explain.run import Run
 from adapler_explain.soft_pass import soft_pass
 from eraser_eval.files import write_json
 
+# Of the thresholds of an epoch that loses too much.
+FACTORS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)
+
 
 def fine_tune(run: Run, target: Path) -> None:
     """Stage 1: plain fine-tuning; ``target`` holds the best epoch, and the best epochs below it."""
@@ -114,14 +117,14 @@ def train_adapler(run: Run, target: Path) -> None:
             reduction.theta.clamp_(min=1e-3)
 
     def close(epoch: int) -> dict[str, Any]:
-        result = run.validate(model, prune=True) | {"epoch": epoch, "metric": fine_tuned["metric"]}
+        result = judged(run, model, reference) | {"epoch": epoch, "metric": fine_tuned["metric"]}
         result |= {"reference": reference, "eta": reduction.eta.tolist(), "theta": reduction.theta.tolist()}
-        result["meets_rule"] = result["score"] > reference - config.tolerance + 1e-9
         best = course.state.get("best")
         if best is None or epoch <= best["epoch"] or better(result, best):
             course.state["best"] = result
             if run.world.is_first:
-                save_whole(run, model, target / "best")
+                with scaled(reduction.eta, result["factor"]):
+                    save_whole(run, model, target / "best")
                 write_json(target / "best" / "val.json", result)
         return result
 
@@ -138,6 +141,35 @@ def train_adapler(run: Run, target: Path) -> None:
         for file in (target / "best").iterdir():
             file.rename(target / file.name)
         (target / "best").rmdir()
+
+
+def judged(run: Run, model: Any, reference: float) -> dict[str, Any]:
+    """What an epoch's model does on val, at the highest factor of its thresholds that meets the rule.
+
+    The rule: a score above ``reference`` less the tolerance. Where no factor of those tried meets it, and without
+    ``rescale``, the thresholds stay as they are.
+    """
+    first: dict[str, Any] = {}
+    for factor in FACTORS if run.config.rescale else (1.0,):
+        row = run.validate(model, True, factor) | {"factor": factor}
+        row["meets_rule"] = row["score"] > reference - run.config.tolerance + 1e-9
+        first = first or row
+        if row["meets_rule"]:
+            return row
+    return first
+
+
+@contextmanager
+def scaled(eta: Tensor, factor: float) -> Iterator[None]:
+    """Within, the thresholds ``eta`` are multiplied by ``factor``."""
+    before = eta.detach().clone()
+    try:
+        with torch.no_grad():
+            eta.mul_(factor)
+        yield
+    finally:
+        with torch.no_grad():
+            eta.copy_(before)
 
 
 def task_loss(run: Run, part: Part, logits: Tensor) -> Tensor:

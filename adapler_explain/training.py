@@ -67,6 +67,8 @@ class TrainConfig:
         dropout: of hidden states; attention_dropout: of attention weights.
         class_weights: weigh classes in the task loss by their rarity.
         tolerance: how much of the fine-tuned model's val score the kept model may lose.
+        rescale: lower the thresholds of an epoch that loses more, until it does not; epochs are then compared by what
+            is left of their speed.
         precision: of matrix products: float32 or bfloat16.
         seed: of the order, the windows drawn, dropout and new weights.
         limit, val_limit: use only so many documents of train and of val, evenly spaced; 0 uses all.
@@ -108,6 +110,7 @@ class TrainConfig:
     attention_dropout: float = 0.0
     class_weights: bool = True
     tolerance: float = 0.01
+    rescale: bool = True
     precision: str = "float32"
     seed: int = 0
     limit: int = 0
@@ -166,6 +169,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "gamma": 0.005,
         "phi": 5e-4,
         "jitter": 0.0,
+        "rescale": False,
         "sharpness": 10.0,
         "sharpness_growth": 10.0,
         "attention_dropout": 0.1,

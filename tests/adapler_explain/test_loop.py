@@ -55,10 +55,11 @@ def command(config: TrainConfig, *more: str) -> list[str]:
     """The command line that trains with ``config``."""
     words = [sys.executable, "-m", "adapler_explain.cli", "train"]
     for name, value in asdict(config).items():
-        if name == "class_weights":
-            words.append("--class-weights" if value else "--no-class-weights")
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
         else:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            words += [f"--{option}", str(value)]
     return [*words, *more]
 
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import families
 import numpy as np
@@ -203,6 +204,25 @@ def test_where_the_last_stage_starts(config: TrainConfig, start: str) -> None:
 def test_an_unknown_start_is_refused(config: TrainConfig) -> None:
     with pytest.raises(UsageError, match="--start scratch"):
         train(replace(config, start="scratch"))
+
+
+def test_an_epochs_thresholds_are_lowered_until_it_meets_the_rule(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Run.validate
+
+    def strict(run: Run, model: Any, prune: bool, factor: float = 1.0) -> dict[str, Any]:
+        return real(run, model, prune, factor) | ({"score": 0.9 if factor < 0.9 else 0.1} if prune else {"score": 0.9})
+
+    monkeypatch.setattr(Run, "validate", strict)
+    kept = train(replace(config, tolerance=0.01))
+    val = json.loads((kept / "val.json").read_text())
+    assert val["factor"] == 0.85 and val["meets_rule"] and val["score"] == 0.9
+    saved = Classifier.load(kept).model.adapler.eta
+    torch.testing.assert_close(saved, torch.tensor(val["eta"]) * 0.85)
+    plain = train(replace(config, tolerance=0.01, rescale=False, output_dir=f"{config.output_dir}-2"))
+    val = json.loads((plain / "val.json").read_text())
+    assert val["factor"] == 1.0 and not val["meets_rule"]
 
 
 def test_no_epoch_within_the_tolerance_is_said(config: TrainConfig, capsys: pytest.CaptureFixture[str]) -> None:

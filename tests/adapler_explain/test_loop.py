@@ -113,7 +113,8 @@ def test_what_a_killed_process_was_writing_is_swept_away(config: TrainConfig) ->
 @pytest.mark.parametrize("seed", range(6))
 def test_killed_often_it_comes_to_the_same_weights(config: TrainConfig, tmp_path: Path, seed: int) -> None:
     plain = replace(config, output_dir=str(tmp_path / "plain"))
-    train(plain)
+    # A process of its own as well: the number of threads decides the last bits.
+    assert subprocess.run(command(plain), env=environment(), check=False).returncode == 0
     killed_until_done(config, kills=8, seed=seed)
     assert same_weights(Path(config.output_dir) / "adapler", Path(plain.output_dir) / "adapler")
 

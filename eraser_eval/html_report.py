@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from eraser_eval import escape, figures, report
-from eraser_eval.errors import DataError
+from eraser_eval.datasets import bundled
+from eraser_eval.errors import DataError, MissingError
 from eraser_eval.records import Example, Prediction, mask_of
 from eraser_eval.runs import Run
 
@@ -24,6 +25,7 @@ STYLE = (
     "td,th{padding:.2rem .5rem;border-bottom:1px solid #ccc;text-align:right;white-space:nowrap}"
     "td:first-child,th:first-child{text-align:left}img{max-width:100%}figure{margin:1rem 0}"
     "mark{background:#cfe3f3}u{text-decoration-color:#D55E00;text-decoration-thickness:2px}"
+    "pre{white-space:pre-wrap;font-size:12px}"
     "dt{font-weight:600}dd{margin:0 0 .4rem 0}article{border-top:1px solid #ccc;padding-top:.5rem}"
 )
 LIMITS = (
@@ -110,6 +112,10 @@ def page(run: Run, titles: Titles) -> str:
         "<h2>How it was made</h2>",
         *(f"<p>{escape.html(note)}</p>" for note in report.notes(run.figures)),
         _facts(run.manifest),
+        "<h2>The data</h2>",
+        _facts(data_card(run)),
+        "<h2>The model's card</h2>",
+        f"<pre>{escape.html(model_card(run.manifest))}</pre>",
         "<h2>Limits</h2>",
         *(f"<p>{escape.html(line)}</p>" for line in LIMITS),
         "<h2>Signatures</h2>",
@@ -127,7 +133,36 @@ def markdown(run: Run, titles: Titles) -> str:
     lines += [f"{report.escaped(line)}\n" for line in summary(run.figures, titles)]
     lines += [report.markdown(run.figures), "## Documents worth a look", ""]
     lines += [f"- {report.escaped(key)}: {reason}" for key, reason in telling(run)]
+    lines += ["", "## The data", ""]
+    lines += [f"- {name}: {report.escaped(value)}" for name, value in data_card(run).items()]
     return "\n".join([*lines, "", "## Limits", "", *(f"- {line}" for line in LIMITS)]) + "\n"
+
+
+def data_card(run: Run) -> dict[str, str]:
+    """What is known of the documents: what they are, how many, whose, and how the marked words lie in them."""
+    split, words = run.split, [len(example.words) for example in run.split.examples]
+    counts = pd.Series([example.label for example in split.examples]).value_counts()
+    facts = {
+        "data set": split.info.title,
+        "split": f"{split.name}, {split.source}: {len(split.examples)} of {split.total} documents ({split.checksum})",
+        "classes": ", ".join(f"{label} {counts.get(label, 0)}" for label in split.info.labels),
+        "words of a document": f"{min(words)} to {max(words)}, median {int(pd.Series(words).median())}",
+        "marked words": f"{run.figures['prevalence']:.3f} of a document",
+        "licence": split.info.licence,
+        "citation": split.info.citation,
+        "from": split.info.url,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def model_card(manifest: Mapping[str, Any]) -> str:
+    """The README beside the model that was evaluated, or that there is none."""
+    name = manifest["model"]
+    try:
+        folder = bundled(f"models/adapler-{manifest['dataset']}") if name == "bundled model" else Path(name)
+        return (folder / "README.md").read_text(encoding="utf-8")
+    except (OSError, ValueError, MissingError):
+        return f"{name} has no README.md that can be read."
 
 
 def _figures(run: Run, folder: Path, titles: Titles) -> list[str]:

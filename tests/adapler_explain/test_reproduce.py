@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,7 +85,14 @@ def test_the_page_holds_everything_and_no_script(config: EvalConfig, tmp_path: P
     run = read_run(folder)
     text = html_report.page(run, title_of)
     assert "<script" not in text and "&lt;script&gt;" in text and "default-src 'none'" in text
-    assert "http://" not in text and "https://" not in text
+    assert not re.search(r"(src|href)=.?http|url\(|@import", text)
+    card = html_report.data_card(run)
+    assert len(card) == 8 and all(escape.html(value) in text for value in card.values())
+    assert card["split"].startswith("test, release: 3 of 3 documents") and "has no README.md" in text
+    folder.joinpath("README.md").write_text("# Card <b>\n")
+    assert html_report.model_card({"model": str(folder), "dataset": "movies"}) == "# Card <b>\n"
+    assert html_report.model_card({"model": "bundled model", "dataset": "movies"}).startswith("---\nlicense")
+    folder.joinpath("README.md").unlink()
     assert text.count("<figure>") >= 6 and text.count("<article>") == 3
     assert f"{figures['methods']['adapler']['fpr']['value']:.3f}" in text
     assert escape.html(figures["signatures"]["fpr"]) in text

@@ -95,7 +95,7 @@ class TrainConfig:
     threshold_lr: float = 1e-2
     eta: float = 0.25
     theta: bool = True
-    jitter: float = 0.25
+    jitter: float = 0.0
     gamma: float = 0.03
     phi: float = 5e-4
     sharpness: float = 50.0
@@ -168,7 +168,6 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "threshold_lr": 5e-4,
         "gamma": 0.005,
         "phi": 5e-4,
-        "jitter": 0.0,
         "rescale": False,
         "sharpness": 10.0,
         "sharpness_growth": 10.0,

@@ -170,6 +170,7 @@ VARIANTS = (
     Variant("phi-double", "φ × 2", times_phi=2.0),
     Variant("phi-four", "φ × 4", times_phi=4.0),
     Variant("no-theta", "no θ", {"theta": False}),
-    Variant("no-jitter", "thresholds not shaken", {"jitter": 0.0}),
-    Variant("jitter-0.5", "thresholds shaken twice as much", {"jitter": 0.5}),
+    Variant("no-rescale", "thresholds of no epoch lowered", {"rescale": False}),
+    Variant("jitter-0.25", "thresholds shaken by a quarter", {"jitter": 0.25}),
+    Variant("jitter-0.5", "thresholds shaken by a half", {"jitter": 0.5}),
 )

@@ -27,17 +27,16 @@ import numpy as np
 import torch
 from captum.attr import LayerGradientXActivation
 from scipy.stats import kendalltau
-from transformers import BertConfig
 
 from adapler_explain import saliency
 from adapler_explain.batches import Batches
+from adapler_explain.bench.subjects import plain_stock
 from adapler_explain.classifier import Classifier
 from adapler_explain.environment import describe
 from adapler_explain.erasure import Operator
 from adapler_explain.explainers import EXPLAINERS
 from adapler_explain.explainers.request import Asked, Request
 from adapler_explain.faithfulness import FRACTIONS, Erasing
-from adapler_explain.modeling import stock_class
 from adapler_explain.predict import Explained, Known, predict
 from eraser_eval.datasets import bundled, limited, load
 from eraser_eval.files import write_json
@@ -60,18 +59,9 @@ def timed(rounds: int, **contenders: Callable[[], Any]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def stock_of(classifier: Classifier) -> Any:
-    """The stock model with the weights of ``classifier``."""
-    config = BertConfig.from_dict(classifier.model.config.to_dict() | {"model_type": "bert"})
-    model = stock_class(classifier.model)(config)
-    weights = {n: w for n, w in classifier.model.state_dict().items() if not n.startswith("adapler.")}
-    model.load_state_dict(weights)
-    return model.eval()
-
-
 def gradients(classifier: Classifier, examples: Sequence[Example], rounds: int) -> dict[str, Any]:
     """Input × gradient of whole documents: ours, ours in bfloat16, and Captum's a document."""
-    model = stock_of(classifier)
+    model = plain_stock(classifier.model)
     asked = [Asked(example, classifier.windows_of(example), 1, 0) for example in examples]
     half = copy.copy(classifier)
     half.model = copy.deepcopy(classifier.model).to(torch.bfloat16)
@@ -147,7 +137,7 @@ def path_integral(classifier: Classifier, examples: Sequence[Example], rounds: i
 
 def erasures(classifier: Classifier, examples: Sequence[Example], rounds: int) -> dict[str, Any]:
     """The inputs of ERASER's faithfulness metrics: ours, and a loop over documents and inputs."""
-    model = stock_of(classifier)
+    model = plain_stock(classifier.model)
     budgets = {example.id: max(1, len(example.words) // 10) for example in examples}
     known = Known()
     bare = predict(examples, "first-words", Explained(classifier), known, budgets)
@@ -207,7 +197,7 @@ def ferret(classifier: Classifier, examples: Sequence[Example], python: str) -> 
 
     seconds = timed(1, ours=ours)["ours"]
     with tempfile.TemporaryDirectory() as folder:
-        stock_of(classifier).save_pretrained(folder)
+        plain_stock(classifier.model).save_pretrained(folder)
         classifier.tokenizer.save_pretrained(folder)
         asked = Path(folder) / "texts.json"
         asked.write_text(json.dumps(texts), encoding="utf-8")

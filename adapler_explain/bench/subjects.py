@@ -110,6 +110,18 @@ def stock_of(model: Any) -> Any:
     return stock.to(model.device, model.dtype).eval()
 
 
+def plain_stock(model: Any) -> Any:
+    """The stock model with the encoder and the classes of ``model``, in float32 and ``eval()`` mode.
+
+    Its configuration is the architecture's own, so that others can load what is saved of it.
+    """
+    kind = model.config.model_type.removeprefix("adapler_")
+    entries = {key: value for key, value in model.config.to_dict().items() if key not in ("model_type", "dtype")}
+    stock: Any = stock_class(model)(AutoConfig.for_model(kind, **entries))
+    stock.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("adapler.")})
+    return stock.eval()
+
+
 def falling_factor(times: float, layers: int) -> float:
     """The factor f such that layers that process f, f², f³, … of the pieces process ``1 / times`` of all together.
 

@@ -9,14 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig
-
 from adapler_explain import __version__
+from adapler_explain.bench.subjects import plain_stock
 from adapler_explain.classifier import Classifier, all_windows, model_checksum
 from adapler_explain.environment import describe
 from adapler_explain.evaluate import EvalConfig, evaluate
 from adapler_explain.explainers import title_of
-from adapler_explain.modeling import stock_class
 from adapler_explain.paper import ablations, document, dropping, tasks
 from adapler_explain.paper.plan import BASE, VARIANTS, PaperConfig, Scale, Task, Variant
 from adapler_explain.training import TrainConfig
@@ -148,14 +146,8 @@ class Making:
         folder = self.folder / "encoder"
         if not folder.is_dir():
             classifier = Classifier.load(bundled("models/adapler-movies"))
-            known = classifier.model.config
-            kind = known.model_type.removeprefix("adapler_")
-            entries = {key: value for key, value in known.to_dict().items() if key not in ("model_type", "dtype")}
-            stock = stock_class(classifier.model)(AutoConfig.for_model(kind, **entries))
-            weights = classifier.model.state_dict().items()
-            stock.load_state_dict({key: value for key, value in weights if not key.startswith("adapler.")})
             temporary = self.folder / ".encoder.tmp"
-            stock.save_pretrained(temporary)
+            plain_stock(classifier.model).save_pretrained(temporary)
             classifier.tokenizer.save_pretrained(temporary)
             temporary.rename(folder)
         return str(folder)

@@ -1,4 +1,7 @@
-"""Training with one thing changed, each tuned on val: what it does at its own thresholds and at equal speed."""
+"""Training with one thing changed, each tuned on val: what it does at its own thresholds and at equal speed.
+
+Where people marked words, also how far the predictors agree with them.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from adapler_explain.evaluate import EvalConfig, evaluate
 from adapler_explain.paper.plan import BASE, Task, Variant
 from adapler_explain.paper.tasks import trained, tuned
 from adapler_explain.training import TrainConfig
@@ -17,7 +21,7 @@ from eraser_eval.grid import Grid, Shown
 SPEEDS = (2.0, 3.0, 4.0)
 
 
-def variant_figures(variant: Variant, task: Task, base: TrainConfig, run: Path) -> dict[str, Any]:
+def variant_figures(variant: Variant, task: Task, base: TrainConfig, run: Path, people: bool) -> dict[str, Any]:
     """What ``variant`` reaches on val, trained from the stages that it shares with the base's run.
 
     Args:
@@ -25,6 +29,7 @@ def variant_figures(variant: Variant, task: Task, base: TrainConfig, run: Path) 
         task: what it is trained on.
         base: how the base is trained, and where.
         run: the variant's own run folder.
+        people: whether people marked words in val.
     """
     config = base if variant.name == BASE else changed(base, variant, run)
     if variant.name != BASE:
@@ -46,8 +51,33 @@ def variant_figures(variant: Variant, task: Task, base: TrainConfig, run: Path) 
         "flops_speedup": own["flops_speedup"],
         "max_drop_speedup": chosen and chosen["flops_speedup"],
         "score_at_speed": {f"{speed:g}": best_at(found["points"], speed) for speed in SPEEDS},
+        "agreement": agreement(checkpoint, task, config, run / "explained") if people else None,
         "train": {"teacher": config.teacher, "gamma": config.gamma, "phi": config.phi, "theta": config.theta},
     }
+
+
+def agreement(checkpoint: Path, task: Task, config: TrainConfig, folder: Path) -> float:
+    """Average precision of the predictors' word scores, mean over layers, against people's words on val.
+
+    At the thresholds that training ended with; the chance level is in ``metrics.json`` of the run ``folder``.
+    """
+    written = folder / "metrics.json"
+    if not written.is_file():
+        evaluate(
+            EvalConfig(
+                task.dataset,
+                "val",
+                config.data_root,
+                str(checkpoint),
+                methods=("contribution",),
+                limit=task.tuned,
+                output_dir=str(folder),
+                device=config.device,
+                resume=True,
+            )
+        )
+    figures = json.loads(written.read_text(encoding="utf-8"))
+    return float(figures["methods"]["contribution"]["average_precision"]["value"])
 
 
 def changed(base: TrainConfig, variant: Variant, run: Path) -> TrainConfig:
@@ -89,12 +119,16 @@ def grid(rows: Sequence[Mapping[str, Any]], title: str) -> Grid:
         column([None if (v := row["score_at_speed"][f"{s:g}"]) is None else 100 * v for row in rows], "{:.1f}")
         for s in SPEEDS
     ]
+    people = any(row["agreement"] is not None for row in rows)
+    if people:
+        levels.append(column([row["agreement"] for row in rows], "{:.3f}"))
     metric = {"f1": "F1"}.get(rows[0]["metric"], rows[0]["metric"])
     head = ["variant", metric, "fewer FLOPs", "fewer FLOPs at 1 point lost"]
     return Grid(
-        [*head, *(f"{metric} at ≥ {speed:g}×" for speed in SPEEDS)],
+        [*head, *(f"{metric} at ≥ {speed:g}×" for speed in SPEEDS), *(["AP, people's words"] if people else [])],
         [[row["title"], *cells] for row, *cells in zip(rows, scores, speeds, drops, *levels, strict=True)],
         f"Training with one thing changed; {title}, val, {rows[0]['documents']} documents. The fine-tuned model scores "
         f"{100 * rows[0]['reference_score']:.1f}. First at the thresholds that training ended with, then with all "
-        "thresholds scaled by one factor; chosen and reported on val.",
+        "thresholds scaled by one factor; chosen and reported on val."
+        + (" Last: average precision of the predictors' scores for the words that people marked." if people else ""),
     )

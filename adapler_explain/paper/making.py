@@ -97,13 +97,13 @@ class Making:
             return
         name = tasks.name_of(task.dataset)
         train, val = (load(task.dataset, split, Path(self._root) if self._root else None) for split in ("train", "val"))
-        marked = any(example.gold_mask.any() for example in train.examples)
+        marked, people = (any(example.gold_mask.any() for example in part.examples) for part in (train, val))
         variants = [variant for variant in VARIANTS if marked or not variant.supervised]
         base = self._train(task, task.seeds[0], self._variant(name, BASE))
         rows = []
         for variant in variants:
             self.say(f"ablation {variant.name}")
-            rows.append(ablations.variant_figures(variant, task, base, self._variant(name, variant.name)))
+            rows.append(ablations.variant_figures(variant, task, base, self._variant(name, variant.name), people))
         write_json(self.folder / "ablations.json", {"rows": rows})
         document.write_table(self.folder, "ablations", ablations.grid(rows, val.info.title))
         for part in ("teacher", "phi"):

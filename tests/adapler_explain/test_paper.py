@@ -76,11 +76,14 @@ def test_the_folder_holds_everything_and_is_not_made_twice(
     assert [row["seed"] for row in rows] == [0, 1] and "data_root" not in rows[0]
     found = {row["variant"]: row for row in json.loads((folder / "ablations.json").read_text())["rows"]}
     assert set(found) == set(CHOSEN) and found["phi-double"]["train"]["phi"] == 2 * found["base"]["train"]["phi"]
+    assert all(0 < row["agreement"] <= 1 for row in found.values())
+    explained = json.loads((folder / "runs/ablation-movies/base/explained/manifest.json").read_text())
+    assert (explained["split"], explained["methods"]) == ("val", ["adapler", "contribution"])
     manifest = json.loads((folder / "runs/ablation-movies/no-theta/manifest.json").read_text())
     assert manifest["theta"] is False
 
     before = content(folder)
-    for module, name in ((tasks, "train"), (tasks, "tune"), (making, "evaluate")):
+    for module, name in ((tasks, "train"), (tasks, "tune"), (making, "evaluate"), (ablations, "evaluate")):
         monkeypatch.setattr(module, name, lambda *_: pytest.fail("made again"))
     paper(config)
     assert content(folder) == before

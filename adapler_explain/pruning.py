@@ -127,10 +127,10 @@ class Pruned(PreTrainedModel):
         return self._forward_pruned(packed, operating_factor(self.config, operating_point), labels)
 
     def decide(self, layer: int, packed: Packed, operating_point: float = 1.0) -> removal.Decision:
-        """Which of ``packed``'s pieces stay for ``layer`` (from 0), with thresholds times ``operating_point``."""
+        """Which of ``packed``'s pieces stay for ``layer`` (from 0), at the factor ``operating_point``."""
         reduction = self.adapler
         logits = reduction.predictors[layer](packed.hidden)
-        eta = reduction.eta[layer] * operating_point
+        eta = removal.at_factor(reduction.eta, operating_point)[layer]
         return removal.decide(logits, reduction.cls_multiplier(layer), eta, packed)
 
     def _forward_pruned(self, packed: Packed, operating_point: float, labels: Tensor | None) -> PrunedOutput:

@@ -129,6 +129,16 @@ def packed_scale_cls(distribution: Tensor, factor: Tensor, packed: Packed) -> Te
     return _rounded(scaled / text_sums(scaled, packed)[packed.text], distribution)
 
 
+def at_factor(eta: Tensor, factor: float) -> Tensor:
+    """η of every layer, ``[layers]``, at an operating point: times ``factor``, but none passes 1 before all have.
+
+    A threshold of η = 1 is an even share. Above it everything falls where contributions are even, as they are among
+    the few pieces that are left in a late layer; so a layer that has come so far waits for the others.
+    """
+    bound = torch.maximum(eta, factor * eta.min()).clamp(min=1.0)
+    return torch.minimum(eta * factor, bound.detach())
+
+
 def threshold(eta: Tensor, lengths: Tensor) -> Tensor:
     """The threshold δ = η / n of each text, ``[batch]``."""
     return eta / lengths

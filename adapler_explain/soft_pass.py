@@ -43,7 +43,7 @@ def soft_pass(model: Any, packed: Packed, sharpness: float, gone: float = GONE, 
         packed: embedded pieces, see :func:`adapler_explain.packed_encoder.enter`.
         sharpness: λ, see :func:`adapler_explain.removal.soft_mask`.
         gone: pieces whose attention scores are lowered by this much are let go; -inf keeps all.
-        factor: of the thresholds.
+        factor: of the thresholds, see :func:`adapler_explain.removal.at_factor`.
 
     Source: Modarressi et al. 2022, section 3.2.
     """
@@ -51,13 +51,14 @@ def soft_pass(model: Any, packed: Packed, sharpness: float, gone: float = GONE, 
     bias = torch.zeros_like(packed.position, dtype=reduction.eta.dtype)
     alive = (~packed.is_cls).to(bias.dtype)
     layers = backbones.layers(model)
+    eta = removal.at_factor(reduction.eta, factor)
     contributions, lengths = [], []
     for index, layer in enumerate(layers):
         logits = reduction.predictors[index](packed.hidden)
         contribution = removal.packed_contributions(logits, packed, alive.masked_fill(packed.is_cls, 1.0))
         scores = removal.packed_scale_cls(contribution, reduction.cls_multiplier(index), packed)
         count = removal.text_sums(alive, packed) + 1
-        delta = removal.threshold(reduction.eta[index] * factor, count)[packed.text]
+        delta = removal.threshold(eta[index], count)[packed.text]
         faded = alive * removal.soft_mask(scores, delta, sharpness)
         bias = (bias + faded).clamp(min=removal.MASKED)
         alive = alive * faded.exp()

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div
 from transformers import AutoModelForSequenceClassification
 
-from adapler_explain import losses, packed_encoder
+from adapler_explain import losses, packed_encoder, removal
 from adapler_explain.lessons import Lesson, read_lessons, write_lessons
 from adapler_explain.loop import Course, Part, Terms, follow
 from adapler_explain.modeling import AdaplerForSequenceClassification
@@ -198,7 +198,7 @@ def adapler_losses(
     saliency = mask.new_zeros(mask.shape, dtype=torch.float32)
     for row, lesson in zip(saliency, known, strict=True):
         row[: len(lesson.saliency)] = lesson.saliency
-    eta, theta = model.adapler.eta.detach() * factor, model.adapler.theta.detach()
+    eta, theta = removal.at_factor(model.adapler.eta.detach(), factor), model.adapler.theta.detach()
     divergences = losses.contribution_divergences(output.contributions, saliency, mask, eta, theta, sharpness)
     contribution = losses.contribution_loss(divergences) * part.share
     kept = (output.lengths.detach() / mask.sum(-1)).mean(-1)

@@ -55,7 +55,7 @@ class TrainConfig:
         predictor_lr, threshold_lr: last stage, contribution predictors; η and θ.
         eta: where the thresholds η start.
         theta: whether θ, the factor of [CLS]'s contribution in the removal decision, is learnt; else it stays 1.
-        jitter: thresholds are multiplied in each step by a factor drawn between 1 / (1 + jitter) and 1 + jitter, so
+        jitter: thresholds are scaled in each step by a factor drawn between 1 / (1 + jitter) and 1 + jitter, so
             that the model learns to do with more and with fewer pieces than they leave.
         gamma, phi: weights of the contribution and the length loss.
         sharpness, sharpness_growth: λ is sharpness · growth^epoch, and ``first_sharpness`` in the very first step.

@@ -67,6 +67,26 @@ def test_soft_mask_is_bounded_and_rises_with_the_score(delta: float, sharpness: 
     assert (mask.diff() >= -1e-12).all()
 
 
+@given(st.lists(st.floats(0.01, 1.0), min_size=1, max_size=12), st.floats(0.0, 50.0), st.floats(0.0, 50.0))
+def test_no_threshold_passes_an_even_share_before_all_have(eta: list[float], one: float, other: float) -> None:
+    trained = torch.tensor(eta, dtype=torch.float64)
+    low, high = (removal.at_factor(trained, factor) for factor in sorted((one, other)))
+    assert (low <= high + 1e-12).all()
+    torch.testing.assert_close(removal.at_factor(trained, 1.0), trained)
+    for factor, found in ((min(one, other), low), (max(one, other), high)):
+        if (found > 1 + 1e-12).any():
+            torch.testing.assert_close(found, torch.full_like(found, factor * min(eta)))
+        below = found < 1 - 1e-12
+        torch.testing.assert_close(found[below], trained[below] * factor)
+
+
+def test_a_threshold_that_was_made_higher_than_an_even_share_stays_so() -> None:
+    made = torch.tensor([0.5, 1.5])
+    assert removal.at_factor(made, 1.0).tolist() == [0.5, 1.5]
+    assert removal.at_factor(made, 1.2).tolist() == pytest.approx([0.6, 1.5])
+    assert removal.at_factor(made, 6.0).tolist() == pytest.approx([3.0, 3.0])
+
+
 def test_a_piece_at_the_threshold_stays_in_hard_and_soft_removal() -> None:
     """All predictors say the same of every piece: with eta = 1 every score equals the threshold 1 / n."""
     model = tiny_model(eta=1.0)

@@ -11,6 +11,7 @@ import torch
 from conftest import random_batch, tiny_model
 from transformers import BertTokenizer
 
+from adapler_explain import removal
 from adapler_explain.classifier import Classifier
 from adapler_explain.predict import Explained, Known, mean_probabilities, predict
 from adapler_explain.trace import Trace, trace
@@ -136,7 +137,7 @@ def test_a_higher_operating_point_leaves_no_more_words_after_the_first_layer(tok
 def test_the_operating_point_is_a_factor_of_eta(tokenizer: BertTokenizer, point: float) -> None:
     model, scaled = classifier(0, tokenizer), classifier(0, tokenizer)
     with torch.no_grad():
-        scaled.model.adapler.eta.mul_(point)
+        scaled.model.adapler.eta.copy_(removal.at_factor(model.model.adapler.eta, point))
     batch = random_batch([5, 18, 11])
     with torch.inference_mode():
         one, two = model.model(**batch, operating_point=point), scaled.model(**batch)

@@ -108,7 +108,8 @@ class Frontier:
         self.at(edge / (1 + margin))
         good = self._where(lambda point: point.score >= floor - 1e-9)
         for factor in sorted(good, key=lambda factor: self.at(factor).flops_speedup, reverse=True):
-            above = [other for other in (*self.factors, factor * (1 + margin)) if 1 < other / factor <= 1 + margin]
+            highest = factor * (1 + margin)
+            above = [other for other in (*self.factors, highest) if factor < other <= highest]
             if all(self.at(other).score >= floor - 1e-9 for other in above):
                 return factor
         return None

@@ -231,3 +231,9 @@ def opened(
         raise UsageError(f"{checkpoint}: not an AdapLeR checkpoint; train one with 'adapler-explain train'")
     check_classes(classifier, data)
     return classifier, data, all_windows(classifier, data)
+
+
+def fine_tuned_beside(checkpoint: Path) -> str | None:
+    """The fine-tuned model in the training run that made ``checkpoint``, where it is there."""
+    found = checkpoint.resolve().parent / "fine-tuned"
+    return str(found) if list(found.glob("*.safetensors")) else None

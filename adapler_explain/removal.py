@@ -135,8 +135,10 @@ def at_factor(eta: Tensor, factor: float) -> Tensor:
     A threshold of η = 1 is an even share. Above it everything falls where contributions are even, as they are among
     the few pieces that are left in a late layer; so a layer that has come so far waits for the others.
     """
-    bound = torch.maximum(eta, factor * eta.min()).clamp(min=1.0)
-    return torch.minimum(eta * factor, bound.detach())
+    fixed, scaled = eta.detach(), eta * factor
+    bound = torch.maximum(fixed, factor * fixed.min()).clamp(min=1.0)
+    # Not torch.minimum: it would halve the gradient of an η that is 1.
+    return torch.where(scaled > bound, bound, scaled)
 
 
 def threshold(eta: Tensor, lengths: Tensor) -> Tensor:

@@ -96,6 +96,7 @@ def train_adapler(run: Run, target: Path) -> None:
     reduction = model.adapler
     reduction.reset_thresholds(config.eta)
     model.config.reference_score, model.config.reference_metric = reference, run.val_split.info.metric
+    model.config.reference_documents = len(run.val_split.examples)
     thresholds = [reduction.eta, *([reduction.theta] if config.theta else [])]
     predictors = list(reduction.predictors.parameters())
     encoder = [parameter for name, parameter in model.named_parameters() if not name.startswith("adapler.")]
@@ -118,7 +119,8 @@ def train_adapler(run: Run, target: Path) -> None:
 
     def close(epoch: int) -> dict[str, Any]:
         result = judged(run, model, reference) | {"epoch": epoch, "metric": fine_tuned["metric"]}
-        result |= {"reference": reference, "eta": reduction.eta.tolist(), "theta": reduction.theta.tolist()}
+        result |= {"reference": reference, "eta": (reduction.eta * result["factor"]).tolist()}
+        result |= {"theta": reduction.theta.tolist()}
         best = course.state.get("best")
         if best is None or epoch <= best["epoch"] or better(result, best):
             course.state["best"] = result

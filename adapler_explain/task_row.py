@@ -15,7 +15,7 @@ from rich.table import Table
 from adapler_explain.bench.subjects import stock_of
 from adapler_explain.classifier import Classifier, all_windows
 from adapler_explain.environment import describe
-from adapler_explain.measure import Measured, check_classes, measure, opened
+from adapler_explain.measure import Measured, check_classes, fine_tuned_beside, measure, opened
 from adapler_explain.wall_clock import part, speedups
 from eraser_eval.errors import UsageError
 from eraser_eval.files import write_json
@@ -69,7 +69,7 @@ def task_row(config: TaskConfig) -> dict[str, Any]:
     texts = [window for document in windows for window in document]
     if texts and len(texts) < max(config.batch_sizes, default=0):
         raise UsageError(f"--batch-sizes {max(config.batch_sizes)}: the documents make {len(texts)} windows; give less")
-    place = config.reference_model or _fine_tuned_beside(Path(config.checkpoint))
+    place = config.reference_model or fine_tuned_beside(Path(config.checkpoint))
     if place is None:
         reference = Classifier(stock_of(classifier.model), classifier.tokenizer, classifier.window_pieces)
     else:
@@ -105,11 +105,6 @@ def task_row(config: TaskConfig) -> dict[str, Any]:
             "environment": describe(config.device),
         }
     )
-
-
-def _fine_tuned_beside(checkpoint: Path) -> str | None:
-    found = checkpoint.resolve().parent / "fine-tuned"
-    return str(found) if list(found.glob("*.safetensors")) else None
 
 
 def _seed_of(classifier: Classifier, checkpoint: Path) -> int | None:

@@ -22,7 +22,7 @@ from adapler_explain.bench.subjects import stock_of
 from adapler_explain.classifier import Classifier
 from adapler_explain.environment import describe
 from adapler_explain.frontier import Frontier, Point
-from adapler_explain.measure import measure, opened
+from adapler_explain.measure import fine_tuned_beside, measure, opened
 from adapler_explain.tuning_results import write_frontier
 from adapler_explain.wall_clock import part, speedups
 from adapler_explain.windows import Window
@@ -32,6 +32,8 @@ from eraser_eval.files import exclusive, write_text
 
 MAX_DROP = 0.01
 MARGIN = 0.02
+# What a reference score is of, where it was given.
+GIVEN = "--reference-score"
 TIMED_BATCH = 32
 TIMED_SECONDS = 1.0
 
@@ -52,8 +54,9 @@ class TuneConfig:
         margin: thresholds that are higher than that point's by this share must not lose more either: where the score
             falls steeply, the edge of val is not that of other texts.
         speedup: the best-scoring point is wanted that takes at least so many times fewer FLOPs.
-        reference_score: None: the fine-tuned model's, which training left in the checkpoint, for another split or
-            where there is none the model's own with nothing removed.
+        reference_score: None: the fine-tuned model's on the same texts, as training left it in the checkpoint or, for
+            other texts than training's, of ``fine-tuned`` in the training run; where there is neither, the model's own
+            with nothing removed.
         name: of the point; None: ``max-drop-<number>`` or ``speedup-<number>``.
         output_dir: of the frontier; None: ``tune`` in the training run, else ``runs/tune-<name>``.
         device: torch device.
@@ -79,7 +82,8 @@ def tune(config: TuneConfig) -> tuple[Path, dict[str, Any]]:
     """The folder of the frontier and the content of its ``frontier.json``, after the wanted point is stored.
 
     Raises:
-        UsageError: an option cannot be used, or no point is as wanted: then nothing is stored.
+        UsageError: an option cannot be used, or no point is as wanted: then nothing is stored, and what was stored
+            under the name is gone.
         MissingError: the checkpoint or the data is not there.
         DataError: the data is broken.
     """
@@ -99,7 +103,7 @@ def tune(config: TuneConfig) -> tuple[Path, dict[str, Any]]:
             )
         )
         frontier.sweep(sum(map(len, windows)))
-        reference, origin = reference_of(config, classifier, frontier.at(0.0))
+        reference, origin = reference_of(config, classifier, split, windows, frontier.at(0.0))
         if config.speedup is not None:
             chosen = frontier.best(config.speedup)
         else:
@@ -109,10 +113,10 @@ def tune(config: TuneConfig) -> tuple[Path, dict[str, Any]]:
         rows = rows_of(frontier, timing)
         figures = {"command": "tune"} | asdict(config) | facts_of(classifier, split, timing)
         figures |= {"name": name, "reference_score": reference, "reference": origin, "chosen": chosen, "points": rows}
+        store_point(Path(config.checkpoint), name, None if chosen is None else point_of(figures))
         write_frontier(folder, figures)
         if chosen is None:
             raise UnmetError(unmet(config, frontier, reference - drop_of(config), folder))
-        store_point(Path(config.checkpoint), name, point_of(figures))
     return folder, figures
 
 
@@ -192,14 +196,26 @@ def default_folder(config: TuneConfig, name: str) -> Path:
     return run / "tune" if (run / "manifest.json").is_file() else Path("runs") / f"tune-{name}"
 
 
-def reference_of(config: TuneConfig, classifier: Classifier, unpruned: Point) -> tuple[float, str]:
+def reference_of(
+    config: TuneConfig, classifier: Classifier, split: Split, windows: list[list[Window]], unpruned: Point
+) -> tuple[float, str]:
     """The score that ``max_drop`` counts from, and what it is of."""
     if config.reference_score is not None:
-        return config.reference_score, "--reference-score"
+        return config.reference_score, GIVEN
     known = classifier.model.config
     stored = getattr(known, "reference_score", None)
-    if stored is not None and config.split == "val" and getattr(known, "reference_metric", None) == unpruned.metric:
+    # What older trainings did not write was mostly the whole split.
+    documents = getattr(known, "reference_documents", split.total)
+    if (
+        stored is not None
+        and (config.split, len(split.examples)) == ("val", documents)
+        and getattr(known, "reference_metric", None) == unpruned.metric
+    ):
         return float(stored), "the fine-tuned model's on val, as training stored it"
+    place = fine_tuned_beside(Path(config.checkpoint))
+    if place is not None:
+        fine_tuned = Classifier.load(place, config.device, classifier.window_pieces)
+        return measure(fine_tuned, split, windows, False).score, "the fine-tuned model's on the same texts"
     return unpruned.score, "this model's with nothing removed, as no fine-tuned model's is known"
 
 
@@ -267,10 +283,14 @@ def unmet(config: TuneConfig, frontier: Frontier, floor: float, folder: Path) ->
     )
 
 
-def store_point(checkpoint: Path, name: str, point: dict[str, Any]) -> None:
-    """Write ``point`` into the ``config.json`` of ``checkpoint``; nothing else in it changes."""
+def store_point(checkpoint: Path, name: str, point: dict[str, Any] | None) -> None:
+    """Write ``point`` into the ``config.json`` of ``checkpoint``, or take it out; nothing else in it changes."""
     path = checkpoint / "config.json"
     content = json.loads(path.read_text(encoding="utf-8"))
-    content["operating_points"] = {**(content.get("operating_points") or {}), name: point}
+    points = content.get("operating_points") or {}
+    if point is None and name not in points:
+        return
+    others = {known: stored for known, stored in points.items() if known != name}
+    content["operating_points"] = others if point is None else others | {name: point}
     # As transformers writes it.
     write_text(path, json.dumps(content, indent=2) + "\n")

@@ -109,4 +109,4 @@ def _cell(cell: Shown | str) -> Shown:
 
 def _latex(text: str) -> str:
     """``text`` escaped, with minus signs where a hyphen stands before a number."""
-    return re.sub(r"(?<![\w.])-(?=\d)", "$-$", escape.latex(text))
+    return re.sub(r"(?<![\w.-])-(?=\d)", "$-$", escape.latex(text))

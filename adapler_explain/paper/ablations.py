@@ -12,13 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adapler_explain.evaluate import EvalConfig, evaluate
+from adapler_explain.evaluate import EvalConfig
 from adapler_explain.paper.plan import BASE, Task, Variant
+from adapler_explain.paper.reuse import explained
 from adapler_explain.paper.tasks import trained, tuned
 from adapler_explain.training import TrainConfig
 from eraser_eval.grid import Grid, Shown
 
 SPEEDS = (2.0, 3.0, 4.0)
+# Settings that the variants change.
+CHANGED = ("teacher", "gamma", "phi", "theta", "rescale", "jitter")
 
 
 def variant_figures(variant: Variant, task: Task, base: TrainConfig, run: Path, people: bool) -> dict[str, Any]:
@@ -35,10 +38,8 @@ def variant_figures(variant: Variant, task: Task, base: TrainConfig, run: Path, 
     if variant.name != BASE:
         share(Path(base.output_dir), run, ("fine-tuned", "saliency") if variant.same_saliency else ("fine-tuned",))
     checkpoint = trained(config)
-    frontier = run / "tune" / "frontier.json"
-    if not frontier.is_file():
-        tuned(checkpoint, task, config.data_root, config.device, timing=False)
-    found = json.loads(frontier.read_text(encoding="utf-8"))
+    found = tuned(checkpoint, task, config.data_root, config.device, timing=False)
+    settings = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     own = next(point for point in found["points"] if point["factor"] == 1)
     chosen = next((point for point in found["points"] if point["factor"] == found["chosen"]), None)
     return {
@@ -52,7 +53,7 @@ def variant_figures(variant: Variant, task: Task, base: TrainConfig, run: Path, 
         "max_drop_speedup": chosen and chosen["flops_speedup"],
         "score_at_speed": {f"{speed:g}": best_at(found["points"], speed) for speed in SPEEDS},
         "agreement": agreement(checkpoint, task, config, run / "explained") if people else None,
-        "train": {"teacher": config.teacher, "gamma": config.gamma, "phi": config.phi, "theta": config.theta},
+        "train": {key: settings.get(key) for key in CHANGED},
     }
 
 
@@ -61,22 +62,18 @@ def agreement(checkpoint: Path, task: Task, config: TrainConfig, folder: Path) -
 
     At the thresholds that training ended with; the chance level is in ``metrics.json`` of the run ``folder``.
     """
-    written = folder / "metrics.json"
-    if not written.is_file():
-        evaluate(
-            EvalConfig(
-                task.dataset,
-                "val",
-                config.data_root,
-                str(checkpoint),
-                methods=("contribution",),
-                limit=task.tuned,
-                output_dir=str(folder),
-                device=config.device,
-                resume=True,
-            )
+    figures = explained(
+        EvalConfig(
+            task.dataset,
+            "val",
+            config.data_root,
+            str(checkpoint),
+            methods=("contribution",),
+            limit=task.tuned,
+            output_dir=str(folder),
+            device=config.device,
         )
-    figures = json.loads(written.read_text(encoding="utf-8"))
+    )
     return float(figures["methods"]["contribution"]["average_precision"]["value"])
 
 

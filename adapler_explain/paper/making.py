@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +13,11 @@ from adapler_explain import __version__
 from adapler_explain.bench.subjects import plain_stock
 from adapler_explain.classifier import Classifier, all_windows, model_checksum
 from adapler_explain.environment import describe
-from adapler_explain.evaluate import EvalConfig, evaluate
+from adapler_explain.evaluate import EvalConfig
 from adapler_explain.explainers import title_of
 from adapler_explain.paper import ablations, document, dropping, tasks
 from adapler_explain.paper.plan import BASE, VARIANTS, PaperConfig, Scale, Task, Variant
+from adapler_explain.paper.reuse import current, explained
 from adapler_explain.training import TrainConfig
 from eraser_eval import figures
 from eraser_eval.datasets import bundled, limited, load
@@ -68,22 +69,21 @@ class Making:
             self.say(f"rationales of {name}")
             run = self._run(task, task.seeds[0])
             checkpoint = tasks.trained(self._train(task, task.seeds[0], run))
+            frontier = tasks.tuned(checkpoint, task, self._root, self.config.device, timing=False)
             folder = self.folder / "explained" / name
-            if not (folder / "metrics.json").is_file():
-                evaluate(
-                    EvalConfig(
-                        task.dataset,
-                        data_root=self._root,
-                        model=str(checkpoint),
-                        reference_model=str(run / "fine-tuned"),
-                        operating_point=stored_point(checkpoint),
-                        limit=self.scale.explained,
-                        output_dir=str(folder),
-                        device=self.config.device,
-                        faithfulness="remove",
-                        resume=True,
-                    )
+            explained(
+                EvalConfig(
+                    task.dataset,
+                    data_root=self._root,
+                    model=str(checkpoint),
+                    reference_model=str(run / "fine-tuned"),
+                    operating_point=tasks.POINT if frontier["chosen"] else "",
+                    limit=self.scale.explained,
+                    output_dir=str(folder),
+                    device=self.config.device,
+                    faithfulness="remove",
                 )
+            )
             root = Path(self._root) if self._root else None
             read = read_run(folder, root)
             document.write_table(self.folder, f"rationales-{name}", grid_of([read], columns_of([read], ()), title_of))
@@ -114,15 +114,17 @@ class Making:
         self._dropping(task, Path(base.output_dir))
 
     def _dropping(self, task: Task, run: Path) -> None:
-        written = self.folder / "dropping.json"
-        if not written.is_file():
+        frontier = tasks.tuned(run / "adapler", task, self._root, self.config.device, timing=False)
+        written, factor = self.folder / "dropping.json", frontier["chosen"] or 1.0
+        found = current(written, model_checksum=frontier["model_checksum"], operating_factor=factor)
+        if found is None:
             adapler = Classifier.load(run / "adapler", self.config.device)
             fine_tuned = Classifier.load(run / "fine-tuned", self.config.device, adapler.window_pieces)
             split = limited(load(task.dataset, task.split, Path(self._root) if self._root else None), task.measured)
-            factor = adapler.factor(stored_point(run / "adapler"))
             windows = all_windows(adapler, split)
-            write_json(written, dropping.dropping_figures(split, windows, adapler, fine_tuned, factor))
-        found = json.loads(written.read_text(encoding="utf-8"))
+            made = dropping.dropping_figures(split, windows, adapler, fine_tuned, factor)
+            found = {"model_checksum": adapler.checksum} | made
+            write_json(written, found)
         document.write_table(self.folder, "dropping", dropping.grid(found))
 
     # ---------------------------------------------------------------- places
@@ -206,7 +208,7 @@ class Making:
                     f"--output-dir {self.folder}: was made with other settings ({', '.join(changed)}); give the same "
                     "to go on, or another folder"
                 )
-        elif any(path.name != ".lock" for path in self.folder.iterdir()):
+        elif any(path.name not in (".lock", "runs") for path in self.folder.iterdir()):
             raise UsageError(f"--output-dir {self.folder}: holds files that are not of 'paper'; give another folder")
         else:
             write_json(path, asked | {"environment": describe(self.config.device)})
@@ -217,21 +219,33 @@ class Making:
             path = self.folder / f"{name}.json"
             if path.is_file():
                 rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-                flat = [
-                    {key: value for key, value in row.items() if not isinstance(value, (dict, list))} for row in rows
-                ]
-                write_text(self.folder / f"{name}.csv", csv(flat))
+                write_text(self.folder / f"{name}.csv", csv([flat(row) for row in rows]))
+        model = self.config.model
+        encoder = "the bundled model's, without its AdapLeR part" if model is None else model
+        if model is not None and Path(model).is_dir():
+            encoder = f"{Path(model).name} ({model_checksum(model, None)})"
         facts = {
             "Scale": f"{self.config.scale} ({self.scale.meaning})",
-            "Encoder": "the bundled model's, without its AdapLeR part"
-            if self.config.model is None
-            else f"{Path(self.config.model).name} ({model_checksum(self.config.model, None)})",
+            "Encoder": encoder,
             "adapler-explain": __version__,
         }
         document.write_document(self.folder, facts, self.left_out)
 
 
-def stored_point(checkpoint: Path) -> str:
-    """The operating point of the task table, where the model has it; else empty, which is the thresholds as trained."""
-    known = json.loads((checkpoint / "config.json").read_text(encoding="utf-8")).get("operating_points") or {}
-    return tasks.POINT if tasks.POINT in known else ""
+def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """``row`` as a line of CSV: what it holds of scores and clocks has columns of its own.
+
+    >>> flat({"task": "x", "pruned": {"score": 0.5}, "wall_clock": [{"batch": 1, "speedup": 2.0}], "train": {}})
+    {'task': 'x', 'pruned_score': 0.5, 'speedup_batch_1': 2.0}
+    """
+    plain: dict[str, Any] = {}
+    for key, value in row.items():
+        if key in ("fine_tuned", "pruned", "score_at_speed"):
+            plain |= {f"{key}_{part}": number for part, number in value.items()}
+        elif key == "wall_clock":
+            plain |= {f"speedup_batch_{clock['batch']}": clock["speedup"] for clock in value}
+        elif key == "kept_per_layer":
+            plain |= {f"kept_{place}": share for place, share in enumerate(value, 1)}
+        elif not isinstance(value, (dict, list)):
+            plain[key] = value
+    return plain

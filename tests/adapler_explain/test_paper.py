@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from adapler_explain import cli, forced, packed_encoder
 from adapler_explain import paper as paper_package
 from adapler_explain.classifier import Classifier, all_windows
-from adapler_explain.paper import PaperConfig, ablations, dropping, making, paper, plan, tasks
+from adapler_explain.paper import PaperConfig, ablations, dropping, making, paper, plan, reuse, tasks
 from adapler_explain.paper.plan import Scale, Task
 from eraser_eval.datasets import load
 from eraser_eval.errors import MissingError, UsageError
@@ -83,7 +83,7 @@ def test_the_folder_holds_everything_and_is_not_made_twice(
     assert manifest["theta"] is False
 
     before = content(folder)
-    for module, name in ((tasks, "train"), (tasks, "tune"), (making, "evaluate"), (ablations, "evaluate")):
+    for module, name in ((tasks, "train"), (tasks, "tune"), (reuse, "evaluate"), (tasks, "task_row")):
         monkeypatch.setattr(module, name, lambda *_: pytest.fail("made again"))
     paper(config)
     assert content(folder) == before
@@ -91,10 +91,10 @@ def test_the_folder_holds_everything_and_is_not_made_twice(
 
 def test_it_goes_on_where_it_was_cut_off(config: PaperConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = paper(replace(config, output_dir=str(tmp_path / "whole"), parts=("ablations",)))
-    measured = ablations.tuned
+    measured = tasks.tuned
     calls: list[Path] = []
 
-    def cut(checkpoint: Path, *others: object, **more: object) -> str:
+    def cut(checkpoint: Path, *others: object, **more: object) -> object:
         calls.append(checkpoint)
         if len(calls) == 3:
             raise KeyboardInterrupt
@@ -104,7 +104,7 @@ def test_it_goes_on_where_it_was_cut_off(config: PaperConfig, tmp_path: Path, mo
     with pytest.raises(KeyboardInterrupt):
         paper(replace(config, parts=("ablations",)))
     folder = paper(replace(config, parts=("ablations",)))
-    assert len(calls) == 3 + 3
+    assert len(calls) == 3 + len(CHOSEN)
     for name in ("ablations.md", "dropping.md"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
 
@@ -120,6 +120,65 @@ def test_trained_models_are_taken_as_they_are(
     points = json.loads((tmp_path / "paper/runs/movies-0/adapler/config.json").read_text())["operating_points"]
     assert manifest["operating_point"] == (tasks.POINT if points else "")
     assert manifest["reference_model"].endswith("fine-tuned")
+
+
+def test_what_another_model_or_question_left_is_made_again(
+    config: PaperConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = replace(config, parts=("tasks", "rationales"), tasks=("movies",), rationales=("movies",))
+    folder = paper(asked)
+    run = folder / "runs" / "movies-0"
+    measured, explained = run / "measured-test.json", folder / "explained" / "movies" / "metrics.json"
+    before = {path: json.loads(path.read_text()) for path in (measured, explained)}
+    # As if the model had been trained again; its tuning and its figures are then of the other.
+    config_file = run / "adapler" / "config.json"
+    config_file.write_text(json.dumps(json.loads(config_file.read_text()) | {"seed": 99}))
+    (folder / "explained" / "movies" / "predictions" / "mine.txt").write_text("of the older model")
+    paper(asked)
+    for path, old in before.items():
+        new = json.loads(path.read_text())
+        assert new["model_checksum"] != old["model_checksum"]
+        assert new["model_checksum"] == json.loads((run / "tune" / "frontier.json").read_text())["model_checksum"]
+    assert not (folder / "explained" / "movies" / "predictions" / "mine.txt").exists()
+
+    # Figures without clocks do not stand in for figures with them.
+    timed = tasks.task_figures(SMALL.tasks[0], run, making_of(config)._train(SMALL.tasks[0], 0, run), (1,))
+    assert [clock["batch"] for clock in timed["wall_clock"]] == [1]
+
+
+def making_of(config: PaperConfig) -> making.Making:
+    return making.Making(config, SMALL, Path(config.output_dir), lambda _: None)
+
+
+def test_a_row_without_a_point_says_so(config: PaperConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "MAX_DROP", -1.0)
+    monkeypatch.setattr("adapler_explain.tuning.check", lambda _: tasks.POINT)
+    folder = paper(replace(config, parts=("tasks",), tasks=("movies",)))
+    rows = json.loads((folder / "tasks.json").read_text())["rows"]
+    assert rows[0]["operating_point"] == "" and rows[0]["operating_factor"] == 1
+    table = (folder / "tasks.md").read_text()
+    assert "†" in table.splitlines()[2] and "†: no thresholds lose so little" in table
+    found = tasks.tuned(folder / "runs/movies-0/adapler", SMALL.tasks[0], config.data_root, "cpu", False)
+    assert found["chosen"] is None
+    compiled(folder)
+
+
+def test_an_encoder_of_the_hub_is_named_in_the_document(config: PaperConfig) -> None:
+    made = making_of(replace(config, model="someone/bert"))
+    made.folder.mkdir()
+    made.close()
+    assert "- Encoder: someone/bert\n" in (made.folder / "README.md").read_text()
+
+
+def test_a_line_of_csv_has_scores_and_clocks() -> None:
+    row = {"task": "x", "pruned": {"score": 0.5}, "wall_clock": [{"batch": 1, "speedup": 2.0}], "train": {"phi": 1}}
+    assert making.flat(row) == {"task": "x", "pruned_score": 0.5, "speedup_batch_1": 2.0}
+
+
+@pytest.mark.parametrize("name", plan.SCALES)
+def test_rationales_are_of_models_in_the_task_table(name: str) -> None:
+    scale = plan.SCALES[name]
+    assert set(scale.rationales) <= {task.dataset for task in scale.tasks}
 
 
 def test_what_cannot_be_used_is_refused(config: PaperConfig, tmp_path: Path) -> None:
@@ -227,6 +286,8 @@ def test_a_grid_is_the_same_in_markdown_and_latex() -> None:
         ["a|b"],
     )
     assert grid.markdown().splitlines()[2] == r"| [φ] × ¼ \| \<b\> | **-0.5** [-1.0, 2.0] |"
+    latex = Grid(["a"], [[tasks.spread([0.8, 0.9], ".1f")], ["0.5--0.6"]], "").latex()
+    assert "0.8 " not in latex and "(0.8--0.9)" in latex and "0.5--0.6" in latex
     latex = grid.latex()
     assert "\n{}[$\\phi$] $\\times$" in latex
     assert r"a \& b & x $\downarrow$ \\" in latex and r"\textbf{$-$0.5} {\scriptsize[$-$1.0, 2.0]}" in latex

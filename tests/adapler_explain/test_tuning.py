@@ -24,7 +24,7 @@ from adapler_explain.classifier import Classifier
 from adapler_explain.config import operating_factor
 from adapler_explain.evaluate import EvalConfig, evaluate
 from adapler_explain.frontier import BISECTIONS, Frontier, Point
-from adapler_explain.measure import Measured, measure
+from adapler_explain.measure import Measured, measure, opened
 from adapler_explain.task_row import TaskConfig, task_row
 from adapler_explain.trace import trace
 from adapler_explain.tuning import TuneConfig, store_point, tune
@@ -212,6 +212,26 @@ def test_max_drop_counts_from_what_training_stored(config: TuneConfig, tuned: Pa
     assert "nothing removed" in tune(asked)[1]["reference"]
 
 
+def test_what_was_stored_of_other_texts_is_not_counted_from(
+    config: TuneConfig, tuned: Path, stock_checkpoint: Path, tmp_path: Path
+) -> None:
+    known = {"reference_score": 0.3, "reference_metric": "accuracy"}
+    path = tuned / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | known))
+    part = replace(config, speedup=None, max_drop=1.0, limit=3)
+    assert "nothing removed" in tune(part)[1]["reference"]
+    # The fine-tuned model of the run that made the checkpoint reads the very texts.
+    shutil.copytree(stock_checkpoint, tuned.parent / "fine-tuned")
+    _, figures = tune(part)
+    assert figures["reference"] == "the fine-tuned model's on the same texts"
+    classifier, split, windows = opened(str(tuned), "movies", "val", config.data_root, 3, "cpu")
+    fine_tuned = Classifier.load(stock_checkpoint, "cpu", classifier.window_pieces)
+    assert figures["reference_score"] == measure(fine_tuned, split, windows, False).score
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"reference_documents": 3}))
+    assert tune(part)[1]["reference_score"] == 0.3
+    assert tune(replace(part, limit=0))[1]["reference"] == "the fine-tuned model's on the same texts"
+
+
 @pytest.mark.parametrize("change", [{"speedup": 1e5}, {"speedup": None, "max_drop": 0.0, "reference_score": 1.0}])
 def test_where_no_point_is_as_wanted_the_nearest_is_named_and_nothing_stored(
     config: TuneConfig, tuned: Path, change: dict
@@ -221,6 +241,12 @@ def test_where_no_point_is_as_wanted_the_nearest_is_named_and_nothing_stored(
         tune(replace(config, **change))
     assert (tuned / "config.json").read_bytes() == before
     assert json.loads((Path(config.output_dir) / "frontier.json").read_text())["chosen"] is None
+    # What was stored under the name before is of another question.
+    store_point(tuned, "mine", {"factor": 2.0})
+    store_point(tuned, "other", {"factor": 3.0})
+    with pytest.raises(UsageError):
+        tune(replace(config, name="mine", **change))
+    assert list(json.loads((tuned / "config.json").read_text())["operating_points"]) == ["other"]
 
 
 @pytest.mark.parametrize(

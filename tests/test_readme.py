@@ -13,7 +13,7 @@ from adapler_explain import cli
 from adapler_explain.bench import report as bench_report
 from adapler_explain.classifier import model_checksum
 from adapler_explain.explainers import title_of
-from adapler_explain.paper import tasks
+from adapler_explain.paper import ablations, dropping, tasks
 from eraser_eval import report, tables
 from eraser_eval.datasets import bundled
 
@@ -51,6 +51,18 @@ def test_task_table_is_that_of_the_committed_runs(readme: str) -> None:
     assert made == (RESULTS.parent / "tasks.md").read_text(encoding="utf-8")
     shown = re.search(r"<!-- tasks: docs/results/tasks.md -->\n(.*?)<!-- end -->", readme, re.S)
     assert shown and shown.group(1).strip() == made.strip()
+
+
+def test_ablations_are_those_of_the_committed_runs(readme: str) -> None:
+    found = json.loads((RESULTS.parent / "ablations.json").read_text(encoding="utf-8"))
+    dropped = json.loads((RESULTS.parent / "dropping.json").read_text(encoding="utf-8"))
+    for name, made in (
+        ("ablations", ablations.grid(found["rows"], found["title"]).markdown()),
+        ("dropping", dropping.grid(dropped).markdown()),
+    ):
+        assert made == (RESULTS.parent / f"{name}.md").read_text(encoding="utf-8")
+        shown = re.search(rf"<!-- {name}: docs/results/{name}.md -->\n(.*?)<!-- end -->", readme, re.S)
+        assert shown and shown.group(1).strip() == made.strip()
 
 
 @pytest.mark.parametrize("folder", sorted(RESULTS.parent.glob("explain-*")), ids=lambda folder: folder.name)

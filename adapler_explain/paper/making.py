@@ -104,7 +104,7 @@ class Making:
         for variant in variants:
             self.say(f"ablation {variant.name}")
             rows.append(ablations.variant_figures(variant, task, base, self._variant(name, variant.name), people))
-        write_json(self.folder / "ablations.json", {"rows": rows})
+        write_json(self.folder / "ablations.json", {"title": val.info.title, "rows": rows})
         document.write_table(self.folder, "ablations", ablations.grid(rows, val.info.title))
         for part in ("teacher", "phi"):
             chosen = [v for v in variants if v.name in (BASE, "no-teacher") or v.name.startswith(part)]

@@ -38,7 +38,8 @@ def explained(config: EvalConfig) -> dict[str, Any]:
         "limit": config.limit,
     }
     if not written.is_file():
-        expected["device"] = config.device
+        # What a run that goes on must have in common with what it was, beside what decides its figures.
+        expected |= {"device": config.device, "model": config.model, "reference_model": config.reference_model}
     if current(folder / "manifest.json", **expected) is None:
         shutil.rmtree(folder, ignore_errors=True)
     if not written.is_file():

@@ -80,8 +80,8 @@ explain: setup
 	    --output-dir runs/explain-movies --methods $(CHEAP),occlusion-sentence,$(BASELINES)
 	$(BIN)/python benchmarks/publish.py runs/explain-movies docs/results/explain-movies
 	$(BIN)/adapler-explain eval --dataset hatexplain --data-root $(DATA) --model $(HATEXPLAIN)/adapler \
-	    --reference-model $(HATEXPLAIN)/fine-tuned --operating-point max-drop-0.01 --limit 60 --faithfulness remove \
-	    --resume --output-dir runs/explain-hatexplain --methods $(CHEAP),gradient-shap,integrated-gradients,occlusion,occlusion-span,leave-one-out,$(BASELINES),lime,kernel-shap
+	    --reference-model $(HATEXPLAIN)/fine-tuned --operating-point max-drop-0.01 --limit 120 --faithfulness remove \
+	    --resume --output-dir runs/explain-hatexplain --methods $(CHEAP),gradient-shap,integrated-gradients,occlusion,occlusion-span,leave-one-out,$(BASELINES),lime,kernel-shap,shapley-sampling
 	$(BIN)/python benchmarks/publish.py runs/explain-hatexplain docs/results/explain-hatexplain
 
 eval: setup

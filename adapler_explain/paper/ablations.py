@@ -38,7 +38,7 @@ def variant_figures(variant: Variant, task: Task, base: TrainConfig, run: Path, 
     if variant.name != BASE:
         share(Path(base.output_dir), run, ("fine-tuned", "saliency") if variant.same_saliency else ("fine-tuned",))
     checkpoint = trained(config)
-    found = tuned(checkpoint, task, config.data_root, config.device, timing=False)
+    found = tuned(checkpoint, task, config.data_root, config.device)
     settings = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     own = next(point for point in found["points"] if point["factor"] == 1)
     chosen = next((point for point in found["points"] if point["factor"] == found["chosen"]), None)

@@ -25,9 +25,11 @@ HEAD = r"""\documentclass[11pt,twocolumn]{article}
 WIDE = ("bars",)
 # What a figure shows whose file is none of the kinds of :mod:`eraser_eval.figures`.
 SHOWN = {
-    "frontier": "score over speedup on val; ringed: the chosen point",
-    "teacher": "score over speedup on val, by what teaches the predictors",
-    "phi": "score over speedup on val, by the weight of the length loss",
+    "frontier": "score over speedup on val; dotted: the fine-tuned model; ringed: the chosen point",
+    "teacher": "score over speedup on val, by what teaches the predictors; dotted: the fine-tuned model; ringed: the "
+    "fastest that loses at most one point",
+    "phi": "score over speedup on val, by the weight of the length loss; dotted: the fine-tuned model; ringed: the "
+    "fastest that loses at most one point",
 }
 
 
@@ -57,7 +59,7 @@ def caption(path: Path) -> str:
     """What the figure at ``path`` shows.
 
     >>> caption(Path("figures/tasks/sst2-frontier.pdf"))
-    'sst2: score over speedup on val; ringed: the chosen point'
+    'sst2: score over speedup on val; dotted: the fine-tuned model; ringed: the chosen point'
     """
     name, _, kind = path.stem.rpartition("-")
     if kind in SHOWN:

@@ -69,7 +69,7 @@ class Making:
             self.say(f"rationales of {name}")
             run = self._run(task, task.seeds[0])
             checkpoint = tasks.trained(self._train(task, task.seeds[0], run))
-            frontier = tasks.tuned(checkpoint, task, self._root, self.config.device, timing=False)
+            frontier = tasks.tuned(checkpoint, task, self._root, self.config.device)
             folder = self.folder / "explained" / name
             explained(
                 EvalConfig(
@@ -114,7 +114,7 @@ class Making:
         self._dropping(task, Path(base.output_dir))
 
     def _dropping(self, task: Task, run: Path) -> None:
-        frontier = tasks.tuned(run / "adapler", task, self._root, self.config.device, timing=False)
+        frontier = tasks.tuned(run / "adapler", task, self._root, self.config.device)
         written, factor = self.folder / "dropping.json", frontier["chosen"] or 1.0
         found = current(written, model_checksum=frontier["model_checksum"], operating_factor=factor)
         if found is None:

@@ -39,7 +39,7 @@ def trained(config: TrainConfig) -> Path:
     return kept if kept.is_dir() else train(config)
 
 
-def tuned(checkpoint: Path, task: Task, data_root: str | None, device: str, timing: bool) -> dict[str, Any]:
+def tuned(checkpoint: Path, task: Task, data_root: str | None, device: str) -> dict[str, Any]:
     """The frontier of ``tune`` on val, whose ``chosen`` point, where there is one, is stored as :data:`POINT`.
 
     What is there of the same model, texts and aim is not made again.
@@ -49,7 +49,7 @@ def tuned(checkpoint: Path, task: Task, data_root: str | None, device: str, timi
     found = current(folder / "frontier.json", model_checksum=model_checksum(checkpoint, None), **aim)
     if found is not None:
         stored = found["chosen"] is None or has_point(checkpoint, found["chosen"])
-        if stored and (found["timing"] or not timing) and found["reference"] != GIVEN:
+        if stored and found["reference"] != GIVEN:
             return found
     # Where no point is as wanted, the frontier is written all the same and says so.
     with suppress(UnmetError):
@@ -63,7 +63,7 @@ def tuned(checkpoint: Path, task: Task, data_root: str | None, device: str, timi
                 output_dir=str(folder),
                 limit=task.tuned,
                 device=device,
-                timing=timing,
+                timing=False,
             )
         )
     made: dict[str, Any] = json.loads((folder / "frontier.json").read_text(encoding="utf-8"))
@@ -88,7 +88,7 @@ def task_figures(task: Task, run: Path, config: TrainConfig, batch_sizes: tuple[
         batch_sizes: windows in a timed batch; empty: nothing is timed.
     """
     checkpoint = trained(config)
-    frontier = tuned(checkpoint, task, config.data_root, config.device, bool(batch_sizes))
+    frontier = tuned(checkpoint, task, config.data_root, config.device)
     asked = TaskConfig(
         str(checkpoint),
         task.dataset,

@@ -158,7 +158,7 @@ def test_a_row_without_a_point_says_so(config: PaperConfig, monkeypatch: pytest.
     assert rows[0]["operating_point"] == "" and rows[0]["operating_factor"] == 1
     table = (folder / "tasks.md").read_text()
     assert "†" in table.splitlines()[2] and "†: no thresholds lose so little" in table
-    found = tasks.tuned(folder / "runs/movies-0/adapler", SMALL.tasks[0], config.data_root, "cpu", False)
+    found = tasks.tuned(folder / "runs/movies-0/adapler", SMALL.tasks[0], config.data_root, "cpu")
     assert found["chosen"] is None
     compiled(folder)
 

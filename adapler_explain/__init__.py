@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from adapler_explain.training import TrainConfig, train
 
 __all__ = ["AdaplerForSequenceClassification", "Explanation", "TrainConfig", "__version__", "explain", "train"]
-__version__ = "0.7.0"
+__version__ = "0.8.0"
 
 # What needs torch is imported when it is asked for.
 LAZY = {

@@ -44,3 +44,12 @@ TASK_METRICS: Mapping[str, Callable[[IntArray, IntArray, int], float]] = {
     "accuracy": lambda gold, predicted, _: accuracy(gold, predicted),
     "f1": lambda gold, predicted, count: f1(gold, predicted, [count - 1]),
 }
+
+
+def metric_title(metric: str) -> str:
+    """A metric of :data:`TASK_METRICS` as people write it.
+
+    >>> metric_title("f1"), metric_title("accuracy")
+    ('F1', 'accuracy')
+    """
+    return "F1" if metric == "f1" else metric

@@ -18,6 +18,7 @@ from adapler_explain.paper.reuse import explained
 from adapler_explain.paper.tasks import trained, tuned
 from adapler_explain.training import TrainConfig
 from eraser_eval.grid import Grid, Shown
+from eraser_eval.task_score import metric_title
 
 SPEEDS = (2.0, 3.0, 4.0)
 # Settings that the variants change.
@@ -119,7 +120,7 @@ def grid(rows: Sequence[Mapping[str, Any]], title: str) -> Grid:
     people = any(row["agreement"] is not None for row in rows)
     if people:
         levels.append(column([row["agreement"] for row in rows], "{:.3f}"))
-    metric = {"f1": "F1"}.get(rows[0]["metric"], rows[0]["metric"])
+    metric = metric_title(rows[0]["metric"])
     head = ["variant", metric, "fewer FLOPs", "fewer FLOPs at 1 point lost"]
     return Grid(
         [*head, *(f"{metric} at ≥ {speed:g}×" for speed in SPEEDS), *(["AP, people's words"] if people else [])],

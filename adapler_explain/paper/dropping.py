@@ -20,6 +20,7 @@ from adapler_explain.removal import Packed
 from adapler_explain.windows import BATCH_PIECES, Window, by_pieces
 from eraser_eval.datasets import Split
 from eraser_eval.grid import Grid
+from eraser_eval.task_score import metric_title
 
 Stay = Callable[[int, Packed], Tensor]
 # For each layer the scores of the pieces of every window.
@@ -165,7 +166,7 @@ def highest(scores: Tensor, counts: Tensor) -> Stay:
 
 def grid(found: Mapping[str, Any]) -> Grid:
     """The table of :func:`dropping_figures`."""
-    metric = {"f1": "F1"}.get(found["metric"], found["metric"])
+    metric = metric_title(found["metric"])
     rows = [
         [row["title"], *(f"{100 * row[role]:.1f}" for role in ("adapler", "fine_tuned"))] for row in found["deciders"]
     ]

@@ -17,6 +17,7 @@ from adapler_explain.training import TrainConfig, train
 from adapler_explain.tuning import GIVEN, MARGIN, TuneConfig, UnmetError, tune
 from eraser_eval.files import write_json
 from eraser_eval.grid import Grid
+from eraser_eval.task_score import metric_title
 
 POINT = "max-drop-0.01"
 MAX_DROP = 0.01
@@ -133,7 +134,7 @@ def grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
         lines.append(
             [
                 f"{first['title']}, {first['split']} ({size})",
-                {"f1": "F1"}.get(first["metric"], first["metric"]),
+                metric_title(first["metric"]),
                 spread([100 * run["fine_tuned"]["score"] for run in runs], ".1f"),
                 spread([100 * run["pruned"]["score"] for run in runs], ".1f")
                 + ("" if all(run["operating_point"] for run in runs) else " †"),

@@ -18,6 +18,7 @@ from eraser_eval.figures import data, draw, style
 from eraser_eval.figures.draw import Titles
 from eraser_eval.figures.style import STYLES, Style
 from eraser_eval.runs import Run, read_run
+from eraser_eval.task_score import metric_title
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def frontier_table(folders: Sequence[Path]) -> pd.DataFrame:
             rows = [
                 {
                     "run": folder.parent.name if folder.name == "tune" else folder.name,
-                    "metric": f"{figures['metric']}, {figures['title']} {figures['split']}",
+                    "metric": f"{metric_title(figures['metric'])}, {figures['title']} {figures['split']}",
                     "reference_score": figures["reference_score"],
                     "chosen": point["factor"] == figures["chosen"],
                     **{key: point[key] for key in ("factor", "score", "flops_speedup", "measured_speedup", "kept")},

@@ -121,6 +121,7 @@ def card(run: Path, figures: Row | None, base_model: str | None) -> str:
         f"windows of at most {settings['window_pieces']} pieces.",
         f"- Kept: epoch {val['epoch'] + 1} of {settings['epochs']}, by the paper's rule (the fastest epoch whose val "
         f"{val['metric']} is above the fine-tuned model's best − {settings['tolerance']:g})"
+        + (f", its thresholds times {val['factor']:g}" if val.get("factor", 1.0) != 1 else "")
         + ("." if val["meets_rule"] else "; **no epoch met it**, so the best was kept."),
         f"- Hardware: {machine.get('accelerator') or machine.get('processor')}, {machine.get('threads')} thread(s). "
         f"Time: {', '.join(f'{stage} {value:.0f} min' for stage, value in minutes.items())}.",

@@ -133,7 +133,14 @@ def at_factor(eta: Tensor, factor: float) -> Tensor:
     """η of every layer, ``[layers]``, at an operating point: times ``factor``, but none passes 1 before all have.
 
     A threshold of η = 1 is an even share. Above it everything falls where contributions are even, as they are among
-    the few pieces that are left in a late layer; so a layer that has come so far waits for the others.
+    the few pieces that are left in a late layer; so a layer that has come so far waits for the others. At factor 1
+    it is ``eta`` itself; with a higher factor no threshold is lower.
+
+    Args:
+        eta: ``[layers]``, as trained.
+        factor: at least 0.
+
+    Source: this project's; Modarressi et al. 2022 keep η in [0, 1] while they train.
     """
     fixed, scaled = eta.detach(), eta * factor
     bound = torch.maximum(fixed, factor * fixed.min()).clamp(min=1.0)

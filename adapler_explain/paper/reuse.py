@@ -27,6 +27,9 @@ def explained(config: EvalConfig) -> dict[str, Any]:
     """The content of ``metrics.json`` of ``eval``, whose run in the output folder goes on where it was cut off.
 
     A run of another model, point or part of the documents is thrown away: ``config`` names a folder of our own.
+
+    Raises:
+        UserError: as :func:`adapler_explain.evaluate.evaluate`.
     """
     assert config.model is not None and config.output_dir is not None
     folder, checkpoint = Path(config.output_dir), Path(config.model)
@@ -49,6 +52,10 @@ def explained(config: EvalConfig) -> dict[str, Any]:
 
 
 def factor_of(checkpoint: Path, operating_point: float | str) -> float:
-    """The factor of the thresholds that ``operating_point`` stands for in ``checkpoint``."""
+    """The factor of the thresholds that ``operating_point`` stands for in ``checkpoint``.
+
+    Raises:
+        ValueError: it has no such point.
+    """
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     return operating_factor(SimpleNamespace(**config), operating_point)

@@ -255,7 +255,8 @@ def frontier(table: pd.DataFrame, style: Style, titles: Titles) -> Figure:
     panel.xaxis.set_major_locator(FixedLocator(ticks))
     panel.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:g}×"))
     panel.set_xlabel("times fewer FLOPs")
-    panel.set_ylabel(str(table["metric"].iloc[0]))
+    # On two lines: a long name would not fit the height of a column's figure.
+    panel.set_ylabel(str(table["metric"].iloc[0]).replace(", ", "\n", 1))
     if len(runs) > 1:
         figure.legend(loc="outside lower center", ncols=columns)
     return figure

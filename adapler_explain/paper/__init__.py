@@ -5,6 +5,7 @@
     <output>/tasks.*                        the task table, with speedups
     <output>/rationales-<data set>.*        kept words and other explanations beside people's
     <output>/ablations.*, dropping.*        training with one thing changed; who decides what falls
+    <output>/teachers-*.*                   what teaches the predictors, on other data sets
     <output>/figures/<part>/                for a column of a paper, with their data
     <output>/runs/, <output>/explained/     training runs, and runs of ``eval``
 

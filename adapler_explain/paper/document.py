@@ -45,7 +45,8 @@ def parts(folder: Path) -> list[tuple[str, list[str], list[Path]]]:
     for path in sorted(folder.glob("rationales-*.tex")):
         name = path.stem.removeprefix("rationales-")
         found.append((f"Rationales, {name}", [path.stem], figures_in(folder, name)))
-    found.append(("Ablations", ["ablations", "dropping"], figures_in(folder, "ablations")))
+    teachers = [path.stem for path in sorted(folder.glob("teachers-*.tex"))]
+    found.append(("Ablations", ["ablations", "dropping", *teachers], figures_in(folder, "ablations")))
     there = [(title, [n for n in names if (folder / f"{n}.tex").is_file()], drawn) for title, names, drawn in found]
     return [(title, names, drawn) for title, names, drawn in there if names or drawn]
 

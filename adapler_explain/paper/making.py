@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from adapler_explain import __version__
@@ -16,7 +17,7 @@ from adapler_explain.environment import describe
 from adapler_explain.evaluate import EvalConfig
 from adapler_explain.explainers import title_of
 from adapler_explain.paper import ablations, document, dropping, tasks
-from adapler_explain.paper.plan import BASE, VARIANTS, PaperConfig, Scale, Task, Variant
+from adapler_explain.paper.plan import BASE, BY_PHI, BY_TEACHER, VARIANTS, PaperConfig, Scale, Task, Variant
 from adapler_explain.paper.reuse import current, explained
 from adapler_explain.training import TrainConfig
 from eraser_eval import figures
@@ -91,29 +92,39 @@ class Making:
             figures.plot([folder], ["bars"], "acl-wide", self.folder / "figures" / name, title_of, root)
 
     def ablations(self) -> None:
-        """Training with one thing changed, and equal budgets with another decider, on one data set."""
-        task = self.scale.ablation
-        if not self._there([task], ()):
-            return
+        """Training with one thing changed, and equal budgets with another decider; teachers on other data sets too."""
+        for task in self._there([self.scale.ablation], ()):
+            self._compared(task, VARIANTS, "ablations")
+            name = tasks.name_of(task.dataset)
+            self._drawn(name, BY_TEACHER, "ablations/teacher")
+            self._drawn(name, BY_PHI, "ablations/phi")
+            self.say("who decides what falls")
+            self._dropping(task)
+        for task in self._there(self.scale.teachers, ()):
+            name = tasks.name_of(task.dataset)
+            self._compared(task, BY_TEACHER, f"teachers-{name}")
+            self._drawn(name, BY_TEACHER, f"ablations/{name}-teacher")
+
+    def _compared(self, task: Task, variants: Sequence[Variant], table: str) -> None:
+        """Train those of ``variants`` that the data set has the words for, and write their ``table``."""
         name = tasks.name_of(task.dataset)
         train, val = (load(task.dataset, split, Path(self._root) if self._root else None) for split in ("train", "val"))
         marked, people = (any(example.gold_mask.any() for example in part.examples) for part in (train, val))
-        variants = [variant for variant in VARIANTS if marked or not variant.supervised]
         base = self._train(task, task.seeds[0], self._variant(name, BASE))
         rows = []
         for variant in variants:
-            self.say(f"ablation {variant.name}")
-            rows.append(ablations.variant_figures(variant, task, base, self._variant(name, variant.name), people))
-        write_json(self.folder / "ablations.json", {"title": val.info.title, "rows": rows})
-        document.write_table(self.folder, "ablations", ablations.grid(rows, val.info.title))
-        for part in ("teacher", "phi"):
-            chosen = [v for v in variants if v.name in (BASE, "no-teacher") or v.name.startswith(part)]
-            chosen = [v for v in chosen if part == "teacher" or v.name != "no-teacher"]
-            self._frontier([self._variant(name, v.name) for v in chosen], f"ablations/{part}", chosen)
-        self.say("who decides what falls")
-        self._dropping(task, Path(base.output_dir))
+            if marked or not variant.supervised:
+                self.say(f"{name}, ablation {variant.name}")
+                rows.append(ablations.variant_figures(variant, task, base, self._variant(name, variant.name), people))
+        write_json(self.folder / f"{table}.json", {"title": val.info.title, "rows": rows})
+        document.write_table(self.folder, table, ablations.grid(rows, val.info.title))
 
-    def _dropping(self, task: Task, run: Path) -> None:
+    def _drawn(self, dataset: str, variants: Sequence[Variant], figure: str) -> None:
+        titles = {variant.name: variant.title for variant in variants}
+        self._frontier([self._variant(dataset, name) for name in titles], figure, titles)
+
+    def _dropping(self, task: Task) -> None:
+        run = self._variant(tasks.name_of(task.dataset), BASE)
         frontier = tasks.tuned(run / "adapler", task, self._root, self.config.device)
         written, factor = self.folder / "dropping.json", frontier["chosen"] or 1.0
         found = current(written, model_checksum=frontier["model_checksum"], operating_factor=factor)
@@ -182,11 +193,10 @@ class Making:
             found.append(task)
         return found
 
-    def _frontier(self, runs: list[Path], name: str, variants: list[Variant] | None = None) -> None:
+    def _frontier(self, runs: Sequence[Path], figure: str, titles: Mapping[str, str] = MappingProxyType({})) -> None:
         there = [run for run in runs if (run / "tune" / "frontier.json").is_file()]
         if there:
-            titles = {variant.name: variant.title for variant in variants or ()}
-            stem = self.folder / "figures" / name
+            stem = self.folder / "figures" / figure
             figures.plot_frontier([run / "tune" for run in there], LOOK, stem, lambda run: titles.get(run, run))
 
     # ---------------------------------------------------------------- the folder
@@ -215,11 +225,10 @@ class Making:
 
     def close(self) -> None:
         """Write the document around what is there."""
-        for name in ("tasks", "ablations"):
-            path = self.folder / f"{name}.json"
-            if path.is_file():
+        for pattern in ("tasks.json", "ablations.json", "teachers-*.json"):
+            for path in sorted(self.folder.glob(pattern)):
                 rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-                write_text(self.folder / f"{name}.csv", csv([flat(row) for row in rows]))
+                write_text(path.with_suffix(".csv"), csv([flat(row) for row in rows]))
         model = self.config.model
         encoder = "the bundled model's, without its AdapLeR part" if model is None else model
         if model is not None and Path(model).is_dir():

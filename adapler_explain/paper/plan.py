@@ -38,6 +38,7 @@ class Scale:
         ablation: what the variants are trained on, with words that people marked; reported on val.
         rationales: data sets whose rationales are compared with people's, each with a model of :attr:`tasks`.
         explained: most documents of each; 0: all.
+        teachers: data sets on which what teaches the predictors is compared too; reported on val.
         rooted: whether the data sets lie below the data root.
     """
 
@@ -46,6 +47,7 @@ class Scale:
     ablation: Task
     rationales: tuple[str, ...]
     explained: int = 0
+    teachers: tuple[Task, ...] = ()
     rooted: bool = True
 
 
@@ -122,6 +124,7 @@ SCALES: Mapping[str, Scale] = {
         ),
         Task("hatexplain", split="val"),
         ("movies", "multirc", "hatexplain"),
+        teachers=(Task("movies", LONG | {"fine_tune_epochs": 5, "saliency_epochs": 2}, split="val"),),
     ),
     "small": Scale(
         "parts of train, few epochs: for two cores",
@@ -154,6 +157,7 @@ SCALES: Mapping[str, Scale] = {
         Task("hatexplain", {"limit": 3000} | SHORT, split="val", tuned=1000),
         ("movies", "multirc", "hatexplain"),
         explained=60,
+        teachers=(Task("movies", LONG | {"limit": 800, "fine_tune_epochs": 3, "epochs": 2}, split="val"),),
     ),
     "quick": Scale(
         "the bundled sample: shows that everything runs, its figures mean nothing",
@@ -184,3 +188,5 @@ VARIANTS = (
     Variant("no-rescale", "thresholds of no epoch lowered", {"rescale": False}),
     Variant("jitter", "thresholds shaken by a quarter", {"jitter": 0.25}),
 )
+BY_TEACHER = tuple(v for v in VARIANTS if v.name in (BASE, "no-teacher") or v.name.startswith("teacher"))
+BY_PHI = tuple(v for v in VARIANTS if v.name == BASE or v.name.startswith("phi"))

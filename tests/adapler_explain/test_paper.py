@@ -30,6 +30,7 @@ SMALL = Scale(
     (Task("movies", TINY, seeds=(0, 1)), Task("multirc")),
     Task("movies", TINY, split="val"),
     ("movies", "multirc"),
+    teachers=(Task("movies", TINY, split="val"), Task("multirc")),
 )
 CHOSEN = ("base", "teacher-rollout", "teacher-human", "phi-double", "no-theta")
 
@@ -37,8 +38,9 @@ CHOSEN = ("base", "teacher-rollout", "teacher-human", "phi-double", "no-theta")
 @pytest.fixture
 def config(tmp_path: Path, stock_checkpoint: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> PaperConfig:
     monkeypatch.setattr(paper_package, "SCALES", {"small": SMALL, "quick": plan.SCALES["quick"]})
-    chosen = tuple(variant for variant in plan.VARIANTS if variant.name in CHOSEN)
-    monkeypatch.setattr(making, "VARIANTS", chosen)
+    for name in ("VARIANTS", "BY_TEACHER", "BY_PHI"):
+        chosen = tuple(variant for variant in getattr(plan, name) if variant.name in CHOSEN)
+        monkeypatch.setattr(making, name, chosen)
     out = str(tmp_path / "paper")
     return PaperConfig(out, model=str(stock_checkpoint), data_root=str(data_root), timing=False)
 
@@ -62,14 +64,15 @@ def test_the_folder_holds_everything_and_is_not_made_twice(
 ) -> None:
     said: list[str] = []
     folder = paper(config, said.append)
-    assert [line for line in said if "left out" in line] and "ablation no-theta" in said
-    for name in ("tasks", "rationales-movies", "ablations", "dropping"):
+    assert [line for line in said if "left out" in line] and "movies, ablation no-theta" in said
+    for name in ("tasks", "rationales-movies", "ablations", "dropping", "teachers-movies"):
         assert (folder / f"{name}.tex").read_text().count("\\bottomrule") == 1
         assert (folder / f"{name}.md").read_text() in (folder / "README.md").read_text()
         assert f"\\input{{{name}}}" in (folder / "paper.tex").read_text()
     compiled(folder)
     assert "Left out: --data-root" in (folder / "README.md").read_text()
-    for name in ("tasks/movies-frontier", "movies/layers", "movies/bars", "ablations/teacher", "ablations/phi"):
+    drawn = ("tasks/movies-frontier", "movies/layers", "movies/bars")
+    for name in (*drawn, "ablations/teacher", "ablations/phi", "ablations/movies-teacher"):
         assert (folder / "figures" / f"{name}.pdf").is_file() and (folder / "figures" / f"{name}.csv").is_file()
         assert f"figures/{name}.pdf" in (folder / "paper.tex").read_text()
     rows = json.loads((folder / "tasks.json").read_text())["rows"]
@@ -77,6 +80,9 @@ def test_the_folder_holds_everything_and_is_not_made_twice(
     found = {row["variant"]: row for row in json.loads((folder / "ablations.json").read_text())["rows"]}
     assert set(found) == set(CHOSEN) and found["phi-double"]["train"]["phi"] == 2 * found["base"]["train"]["phi"]
     assert all(0 < row["agreement"] <= 1 for row in found.values())
+    teachers = json.loads((folder / "teachers-movies.json").read_text())["rows"]
+    assert teachers == [found[name] for name in ("base", "teacher-rollout", "teacher-human")]
+    assert (folder / "teachers-movies.csv").read_text().count("\n") == 1 + len(teachers)
     explained = json.loads((folder / "runs/ablation-movies/base/explained/manifest.json").read_text())
     assert (explained["split"], explained["methods"]) == ("val", ["adapler", "contribution"])
     manifest = json.loads((folder / "runs/ablation-movies/no-theta/manifest.json").read_text())
@@ -104,7 +110,8 @@ def test_it_goes_on_where_it_was_cut_off(config: PaperConfig, tmp_path: Path, mo
     with pytest.raises(KeyboardInterrupt):
         paper(replace(config, parts=("ablations",)))
     folder = paper(replace(config, parts=("ablations",)))
-    assert len(calls) == 3 + len(CHOSEN)
+    teachers = [name for name in CHOSEN if name == plan.BASE or name.startswith("teacher")]
+    assert len(calls) == 3 + len(CHOSEN) + len(teachers)
     for name in ("ablations.md", "dropping.md"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
 

@@ -271,6 +271,7 @@ def load_pretrained(
 
     Raises:
         MissingError: nothing that can be loaded is there, or weights are missing.
+        UsageError: the encoder is not supported.
     """
     folder = Path(path)
     if folder.is_dir() and not list(folder.glob("*.safetensors")):
@@ -289,6 +290,9 @@ def load_pretrained(
         raise MissingError(f"{path}: no model that can be loaded is there ({reason})") from None
     finally:
         transformers_logging.set_verbosity(verbosity)
+    reason = backbones.refusal(model.config)
+    if reason:
+        raise UsageError(f"{path}: {reason}")
     lacking = sorted({*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])})
     lacking = [name for name in lacking if not name.startswith(new)]
     if lacking:
@@ -304,6 +308,8 @@ def check_device(name: str) -> None:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"--device {name}: {str(error).strip().splitlines()[0]}") from None
+    if torch.device(name).type == "meta":
+        raise UsageError(f"--device {name}: computes nothing; give cpu, cuda or mps")
 
 
 def model_checksum(path: str | Path, model: Any) -> str:

@@ -178,6 +178,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    parallel.end_with_starter()
     try:
         app(cli_score.spread(sys.argv[1:]))
     except UserError as error:
@@ -194,6 +195,9 @@ def main() -> None:
         print(f"error: {error.filename}: {error.strerror}; give another path", file=sys.stderr)
         sys.exit(UsageError.exit_code)
     except Exception as error:
+        if parallel.has_lost_another(error):
+            # That one's word is enough, and ends this process.
+            time.sleep(3)
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             print(f"error: {printable(str(error.filename))[:80]}…: the name is too long; give another", file=sys.stderr)
             sys.exit(UsageError.exit_code)

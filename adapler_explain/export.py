@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from adapler_explain.classifier import load_pretrained, model_checksum
+from adapler_explain.teachers import TEACHERS
 from adapler_explain.training import TrainConfig
 from eraser_eval.errors import MissingError, UsageError
 from eraser_eval.files import write_text
@@ -96,6 +97,9 @@ def card(run: Path, figures: Row | None, base_model: str | None) -> str:
     minutes = {row["stage"]: row["seconds"] / 60 for row in rows if "seconds" in row}
     machine: Row = next((row["environment"] for row in reversed(rows) if "environment" in row), {})
     source = base_model or settings["model"]
+    teacher = settings["teacher"]
+    if TEACHERS[teacher].supervised:
+        teacher += " (supervised: it reads words that people marked)"
     kept = " → ".join(f"{share:.2f}" for share in val["kept"])
     lines = [
         "---",
@@ -116,7 +120,7 @@ def card(run: Path, figures: Row | None, base_model: str | None) -> str:
         command(settings | {"output_dir": str(run)}),
         "```",
         "",
-        f"- Recipe {settings['recipe']}, teacher {settings['teacher']}, seed {settings['seed']}, "
+        f"- Recipe {settings['recipe']}, teacher {teacher}, seed {settings['seed']}, "
         f"γ = {settings['gamma']:g}, φ = {settings['phi']:g}; "
         f"windows of at most {settings['window_pieces']} pieces.",
         f"- Kept: epoch {val['epoch'] + 1} of {settings['epochs']}, by the paper's rule (the fastest epoch whose val "

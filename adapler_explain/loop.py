@@ -7,8 +7,9 @@ the number of processes: an interrupted run, or one on several processes, comput
 from __future__ import annotations
 
 import math
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,10 @@ def follow(run: Run, course: Course, folder: Path) -> None:
                 place.step += 1
                 if time.monotonic() - saved >= 60 * run.config.checkpoint_minutes:
                     save()
-        run.log(**({"stage": course.name, "epoch": place.epoch} | course.close(place.epoch)))
+        row = course.close(place.epoch)
+        run.log(**({"stage": course.name, "epoch": place.epoch} | row))
+        if run.world.is_first:
+            print(f"{course.name}, epoch {place.epoch + 1} of {course.epochs}, val: {said(row)}", file=sys.stderr)
         place.epoch, place.step = place.epoch + 1, 0
         save()
     if run.world.is_first:
@@ -142,6 +146,21 @@ def _restored(run: Run, course: Course, path: Path) -> Place:
     course.state.update(state["course"])
     run.cut_log(state["log"])
     return Place(state["epoch"], state["step"])
+
+
+def said(row: Mapping[str, Any]) -> str:
+    """What an epoch came to on val, in a line.
+
+    >>> said({"score": 0.875, "accuracy": 0.9, "flops_speedup": 3.0, "kept": [0.5, 0.25], "meets_rule": False})
+    'score 0.8750, accuracy 0.9000, 3.00× fewer FLOPs, kept 0.50 0.25, loses too much'
+    """
+    parts = [f"{name} {row[name]:.4f}" for name in ("score", "accuracy")]
+    if "flops_speedup" in row:
+        kept = " ".join(f"{share:.2f}" for share in row["kept"])
+        parts += [f"{row['flops_speedup']:.2f}× fewer FLOPs", f"kept {kept}"]
+    if not row.get("meets_rule", True):
+        parts.append("loses too much")
+    return ", ".join(parts)
 
 
 def warmed(step: int, steps: int, warmup: float) -> float:
@@ -170,10 +189,13 @@ def _take_step(run: Run, course: Course, place: Place, items: Sequence[Item], la
         wrong.remove("length")
     if wrong or not math.isfinite(sum(norms)):
         what = f"{wrong[0]} loss is {terms[wrong[0]]}" if wrong else "gradient is not finite"
-        good = f"the last good checkpoint is {last_good}" if last_good.is_file() else "there is no checkpoint yet"
+        good = f"the last good checkpoint is {last_good}" if last_good.is_file() else "there is no checkpoint of it yet"
+        done = [stage for stage in ("fine-tuned", "saliency") if (run.folder / stage).is_dir()]
+        kept = f" ({' and '.join(done)} may be copied there)" if done else ""
         raise DivergedError(
-            f"{course.name}, epoch {place.epoch + 1}, step {place.step + 1}: the {what}; {good}; lower the learning "
-            f"rates, or look at the step's texts: {', '.join(dict.fromkeys(item.id for item in items))}"
+            f"{course.name}, epoch {place.epoch + 1}, step {place.step + 1}: the {what}; {good}; give lower learning "
+            f"rates and another --output-dir{kept}, or look at the step's texts: "
+            f"{', '.join(dict.fromkeys(item.id for item in items))}"
         )
     course.optimiser.step()
     course.settle()

@@ -11,6 +11,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 # torch is imported where it is needed: the command line starts without it.
 
 Thing = TypeVar("Thing")
+# The process that started this one as one of several.
+STARTER = "ADAPLER_STARTER"
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,30 @@ def is_started() -> bool:
     return "RANK" in os.environ
 
 
+def end_with_starter() -> None:
+    """Where :func:`start` started this process: end it soon after that process is gone, however it went."""
+    starter = os.environ.get(STARTER)
+
+    def watch() -> None:
+        while os.getppid() == int(starter or 0):
+            time.sleep(0.2)
+        os._exit(128 + signal.SIGTERM)
+
+    if starter:
+        threading.Thread(target=watch, daemon=True).start()
+
+
+def has_lost_another(error: Exception) -> bool:
+    """Whether ``error`` only says that another process of the job has gone, which has a word of its own to say."""
+    text = str(error).lower()
+    return is_started() and any(sign in text for sign in ("gloo", "nccl", "connection closed by peer"))
+
+
 def start(command: Sequence[str], count: int) -> int:
     """Run the command line ``command`` of this program as ``count`` processes of one job on this machine.
 
-    Where one fails, the others are stopped. Threads are shared out unless ``OMP_NUM_THREADS`` says how many each has.
+    Where one fails, or this process is ended, the others are stopped. Threads are shared out unless
+    ``OMP_NUM_THREADS`` says how many each has.
 
     Returns:
         The exit code of the first that failed, else 0.
@@ -113,17 +137,20 @@ def start(command: Sequence[str], count: int) -> int:
         port = free.getsockname()[1]
     threads = str(max(1, (os.cpu_count() or 1) // count))
     shared = {"OMP_NUM_THREADS": threads, **os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    shared |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    shared |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), STARTER: str(os.getpid())}
     program = [sys.executable, "-m", "adapler_explain.cli", *command]
     workers = [
         subprocess.Popen(program, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(count)
     ]
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         return _first_failure(workers)
     finally:
         for worker in workers:
-            if worker.poll() is None:
-                worker.send_signal(signal.SIGTERM)
+            worker.terminate()
+        for worker in workers:
+            worker.wait()
+        signal.signal(signal.SIGTERM, before)
 
 
 def _first_failure(workers: Sequence[subprocess.Popen[bytes]]) -> int:

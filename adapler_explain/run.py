@@ -18,9 +18,10 @@ from adapler_explain import __version__, backbones, measure
 from adapler_explain.classifier import Classifier, all_windows, check_device, load_pretrained, model_checksum
 from adapler_explain.environment import describe
 from adapler_explain.parallel import World, world
+from adapler_explain.teachers import TEACHERS
 from adapler_explain.windows import Window
-from eraser_eval.datasets import limited, load
-from eraser_eval.errors import UsageError
+from eraser_eval.datasets import DATASETS, Split, limited, load
+from eraser_eval.errors import DataError, UsageError
 from eraser_eval.files import sweep, write_json
 from eraser_eval.records import Example
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 POOL = 32
 # Settings that change neither what is computed nor whether a run may go on.
 FREE = ("output_dir", "checkpoint_minutes", "device")
+# What may lie in a run's folder before it begins, beside hidden files: stages that another has done.
+OWN = {"fine-tuned", "saliency", "adapler", "metrics.jsonl"}
 
 
 @dataclass(frozen=True)
@@ -67,18 +70,16 @@ class Run:
         items: for every training example its windows.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, data: tuple[Split, Split] | None = None) -> None:
         config.check()
         check_device(config.device)
         self.config = config
         self.folder = Path(config.output_dir)
         self.world: World = world(config.device)
-        root = Path(config.data_root) if config.data_root else None
-        self.train_split, self.val_split = (
-            limited(load(config.dataset, split, root), limit)
-            for split, limit in (("train", config.limit), ("val", config.val_limit))
-        )
+        train, val = data or self._read()
+        self.train_split, self.val_split = limited(train, config.limit), limited(val, config.val_limit)
         self.labels = self.train_split.info.labels
+        self._check_data()
         self.class_weights = self._class_weights().to(self.world.device)
         model, self.tokenizer = load_pretrained(config.model, new=backbones.new_weights(""))
         if model.config.model_type.startswith("adapler_"):
@@ -86,7 +87,10 @@ class Run:
                 f"--model {config.model}: an AdapLeR checkpoint; training starts from a pretrained encoder, give that"
             )
         self.model_type = model.config.model_type
-        classifier = Classifier(model, self.tokenizer, config.window_pieces)
+        try:
+            classifier = Classifier(model, self.tokenizer, config.window_pieces)
+        except UsageError as error:
+            raise UsageError(f"--model {config.model}, --window-pieces {config.window_pieces}: {error}") from None
         self.items = [
             [Item(example, number, window, self.labels.index(example.label)) for number, window in enumerate(windows)]
             for example, windows in zip(
@@ -96,13 +100,43 @@ class Run:
         self.val_windows = all_windows(classifier, self.val_split)
         self.model_checksum = model_checksum(config.model, model)
 
+    def _read(self) -> tuple[Split, Split]:
+        config = self.config
+        if config.dataset not in DATASETS and Path(config.dataset).is_file():
+            raise UsageError(
+                f"--dataset {config.dataset}: is one split; training needs a folder with a train and a val file"
+            )
+        root = Path(config.data_root) if config.data_root else None
+        return load(config.dataset, "train", root), load(config.dataset, "val", root)
+
+    def _check_data(self) -> None:
+        """Raise DataError where a classifier cannot be trained on the data, or not be judged."""
+        for split in (self.train_split, self.val_split):
+            there = {example.label for example in split.examples}
+            if len(there) < 2:
+                reason = f"has one class only ({there.pop()}); a classifier needs two"
+                raise DataError(split.file, reason if split.total == len(split.examples) else f"{reason}: read more")
+        known = {example.label for example in self.train_split.examples}
+        for example in self.val_split.examples:
+            if example.label not in known:
+                reason = f"{example.id!r} is of class {example.label!r}, of which the train split has no example"
+                raise DataError(self.val_split.file, reason, example.line)
+        missing = [label for label in self.labels if label not in known]
+        if missing:
+            raise DataError(self.train_split.file, f"has no example of {', '.join(missing)}; add some, or read more")
+        if self.is_supervised and not any(example.gold_mask.any() for example in self.train_split.examples):
+            raise UsageError(
+                f"--teacher {self.config.teacher}: reads words that people marked, and {self.train_split.file} has "
+                "none; choose another teacher"
+            )
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether the teacher reads words that people marked."""
+        return TEACHERS[self.config.teacher].supervised
+
     def _class_weights(self) -> Tensor:
         counts = np.array([sum(e.label == label for e in self.train_split.examples) for label in self.labels])
-        if len(counts) < 2:
-            raise UsageError(f"the train split has one class only ({self.labels[0]}); a classifier needs two")
-        if (counts == 0).any():
-            missing = [label for label, count in zip(self.labels, counts, strict=True) if not count]
-            raise UsageError(f"the train split has no example of {', '.join(missing)}; a classifier cannot be trained")
         weights = counts.sum() / (len(counts) * counts) if self.config.class_weights else np.ones(len(counts))
         return torch.tensor(weights, dtype=torch.float32)
 
@@ -180,6 +214,8 @@ class Run:
         """Run ``work`` on a temporary path that becomes ``<folder>/name`` when it is complete; skip what is there."""
         target, partial = self.folder / name, self.folder / f".partial-{name}"
         if target.exists():
+            if not any((target / name).is_file() for name in ("val.json", "part-00000.safetensors")):
+                raise UsageError(f"--output-dir {self.folder}: {name}/ there is not of a run; give another folder")
             self.log(stage=name, skipped=True)
             return
         self.log(stage=name, environment=describe(self.config.device))
@@ -225,7 +261,7 @@ class Run:
         """Write the manifest, or check that the folder's run was asked the same.
 
         Raises:
-            UsageError: it was asked something else.
+            UsageError: it was asked something else, or the folder is of something else.
         """
         settings: dict[str, Any] = {"command": "train", "adapler_explain": __version__} | asdict(self.config)
         settings |= {"model_checksum": self.model_checksum, "source": self.train_split.source}
@@ -233,10 +269,13 @@ class Run:
         settings |= {"train_checksum": self.train_split.checksum, "val_checksum": self.val_split.checksum}
         settings |= {"train_examples": len(self.train_split.examples), "val_examples": len(self.val_split.examples)}
         manifest = self.folder / "manifest.json"
-        if self.world.is_first:
-            sweep(self.folder)
         if manifest.exists():
-            old = json.loads(manifest.read_text(encoding="utf-8"))
+            try:
+                old = json.loads(manifest.read_text(encoding="utf-8"))
+            except ValueError:
+                old = None
+            if not isinstance(old, dict) or old.get("command") != "train":
+                raise UsageError(f"--output-dir {self.folder}: holds what is no run of train; give another folder")
             changed = [key for key in settings if key not in FREE and old.get(key) != settings[key]]
             if changed:
                 raise UsageError(
@@ -244,7 +283,16 @@ class Run:
                     "give the same settings to go on, or another folder"
                 )
         elif self.world.is_first:
-            write_json(manifest, settings)
+            names = sorted(path.name for path in self.folder.iterdir())
+            foreign = [name for name in names if name not in OWN and not name.startswith(".")]
+            if foreign:
+                raise UsageError(
+                    f"--output-dir {self.folder}: holds what is of no run ({foreign[0]}); give an empty or a new folder"
+                )
+        if self.world.is_first:
+            sweep(self.folder)
+            if not manifest.exists():
+                write_json(manifest, settings)
 
 
 def rounded(row: dict[str, Any]) -> dict[str, Any]:

@@ -119,8 +119,8 @@ def train_adapler(run: Run, target: Path) -> None:
 
     def close(epoch: int) -> dict[str, Any]:
         result = judged(run, model, reference) | {"epoch": epoch, "metric": fine_tuned["metric"]}
-        result |= {"reference": reference, "eta": (reduction.eta * result["factor"]).tolist()}
-        result |= {"theta": reduction.theta.tolist()}
+        result |= {"reference": reference, "supervised": run.is_supervised}
+        result |= {"eta": (reduction.eta * result["factor"]).tolist(), "theta": reduction.theta.tolist()}
         best = course.state.get("best")
         if best is None or epoch <= best["epoch"] or better(result, best):
             course.state["best"] = result

@@ -24,13 +24,28 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from eraser_eval.datasets import DATASETS, find
+from eraser_eval.datasets import DATASETS, Split, find
 from eraser_eval.errors import StorageError, UsageError
 from eraser_eval.files import exclusive
 
 # The errors of a full disk, a full quota, and a file that is too large.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PRECISIONS = ("float32", "bfloat16")
+MOST = 1e6
+# What each number may be.
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("fine_tune_lr", "lr", "predictor_lr", "dropout", "attention_dropout"), (0, 1)),
+    **dict.fromkeys(("distill", "warmup"), (0, 1)),
+    **dict.fromkeys(("threshold_lr", "gamma", "phi", "weight_decay", "checkpoint_minutes"), (0, MOST)),
+    **dict.fromkeys(("sharpness", "sharpness_growth", "first_sharpness", "clip"), (1e-6, MOST)),
+    **dict.fromkeys(("fine_tune_epochs", "saliency_epochs", "epochs", "batch_size", "accumulate"), (1, MOST)),
+    **dict.fromkeys(("windows_per_document", "limit", "val_limit"), (0, 1e12)),
+    "tolerance": (-MOST, MOST),
+    "window_pieces": (8, MOST),
+    "eta": (0.01, 1),
+    "jitter": (0, 10),
+    "seed": (0, 2**32 - 1),
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +60,7 @@ class TrainConfig:
         window_pieces: most pieces in a window.
         windows_per_document: windows drawn from each document in an epoch; 0 takes all.
         fine_tune_epochs, fine_tune_lr: first stage.
-        saliency_epochs: how many of the best fine-tuning epochs the saliency is averaged over.
+        saliency_epochs: over how many of the best fine-tuning epochs the saliency is averaged, if there are as many.
         teacher: what teaches the contribution predictors, see ``teachers.TEACHERS``.
         start: what the last stage starts from: ``pretrained``, as in the paper, or ``fine-tuned``, which needs fewer
             steps.
@@ -146,10 +161,12 @@ class TrainConfig:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise UsageError(f"--{name} {getattr(self, name)}: choose from {', '.join(allowed)}")
-        if not 0 <= self.jitter < 10:
-            raise UsageError(f"--jitter {self.jitter:g}: give a number of at least 0, e.g. 0.25")
-        if not 0 <= self.distill <= 1:
-            raise UsageError(f"--distill {self.distill:g}: give a share from 0 to 1")
+        for name, (low, high) in BOUNDS.items():
+            value = getattr(self, name)
+            # What is no number is in no range.
+            if not low <= value <= high:
+                most = "" if high == MOST else f" and at most {high:g}"
+                raise UsageError(f"--{name.replace('_', '-')} {value:g}: give a number of at least {low:g}{most}")
 
 
 # The paper's own settings; those of the recommended recipe are the defaults of TrainConfig.
@@ -176,10 +193,15 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def train(config: TrainConfig) -> Path:
+def train(config: TrainConfig, data: tuple[Split, Split] | None = None) -> Path:
     """The folder of the kept model, after all three stages.
 
     Under torchrun, or started with ``--nproc``, the processes share the work.
+
+    Args:
+        config: the settings.
+        data: the train and the val split; None: what ``config.dataset`` names. Rows in memory, a Hugging Face data set
+            for instance, become a split by :func:`eraser_eval.datasets.from_rows`.
 
     Raises:
         UserError: the data or the model is missing or broken, the folder holds a run with other settings, training
@@ -188,7 +210,7 @@ def train(config: TrainConfig) -> Path:
     from adapler_explain import stages
     from adapler_explain.run import Run
 
-    run = Run(config)
+    run = Run(config, data)
     run.world.wait()
     with room_on_disk(run.folder), exclusive(run.folder) if run.world.is_first else nullcontext():
         run.claim()

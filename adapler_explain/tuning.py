@@ -275,6 +275,8 @@ def unmet(config: TuneConfig, frontier: Frontier, floor: float, folder: Path) ->
         near = max(points, key=lambda factor: points[factor].flops_speedup)
     else:
         wanted = f"--max-drop {drop_of(config):g}: no factor scores {floor:.4f}"
+        if any(point.score >= floor for point in points.values()):
+            wanted += f" and still does with thresholds {config.margin:.0%} higher (--margin 0 would do without)"
         near = max(points, key=lambda factor: (points[factor].score, points[factor].flops_speedup))
     found = points[near]
     return (

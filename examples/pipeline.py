@@ -18,7 +18,10 @@ from adapler_explain import AdaplerForSequenceClassification
 def classifier(path: str) -> TextClassificationPipeline:
     """The pipeline of the checkpoint at ``path``, a folder or a hub id; it drops pieces as it goes."""
     model = AdaplerForSequenceClassification.from_pretrained(path, dtype="float32")
-    return pipeline("text-classification", model=model, tokenizer=AutoTokenizer.from_pretrained(path))
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    # Not every tokenizer knows how much its encoder takes.
+    tokenizer.model_max_length = min(tokenizer.model_max_length, model.config.window_pieces)
+    return pipeline("text-classification", model=model, tokenizer=tokenizer)
 
 
 def main(path: str, *texts: str) -> None:

@@ -59,6 +59,7 @@ def find(name: str, root: Path | None = None) -> tuple[DatasetInfo, str, Path]:
     if name not in DATASETS:
         return _own(name, root)
     info = DATASETS[name]
+    fetch = f"'adapler-explain data fetch {name}' gets it where it is still offered"
     given = root if root is not None else Path(os.environ.get("ADAPLER_DATA") or os.devnull)
     for folder in info.folders:
         if (given / folder).is_dir():
@@ -66,18 +67,18 @@ def find(name: str, root: Path | None = None) -> tuple[DatasetInfo, str, Path]:
     if root is not None:
         raise MissingError(
             f"--data-root {root}: {info.title} is not there; expected a folder {' or '.join(info.folders)} "
-            "(name its parent, or leave --data-root out for the bundled sample)"
+            f"(name its parent, or {'leave --data-root out for the bundled sample' if info.has_sample else fetch})"
         )
     if info.has_sample:
         return info, "bundled sample", bundled(f"sample/{name}")
-    raise MissingError(
-        f"--dataset {name}: its files are not here; give --data-root or set ADAPLER_DATA "
-        f"('adapler-explain data fetch {name}' gets them where they are still offered)"
-    )
+    raise MissingError(f"--dataset {name}: its files are not here; give --data-root or set ADAPLER_DATA ({fetch})")
 
 
 def _own(name: str, root: Path | None) -> tuple[DatasetInfo, str, Path]:
-    """A data set of the user's: a folder or a file. Its classes are those that occur, in alphabetical order."""
+    """A data set of the user's: a folder or a file.
+
+    Its classes are those that occur in train and val, or in test where it is alone, in alphabetical order.
+    """
     path = Path(name)
     known = ", ".join(DATASETS)
     if not path.exists():
@@ -86,11 +87,12 @@ def _own(name: str, root: Path | None) -> tuple[DatasetInfo, str, Path]:
         raise UsageError(f"--data-root: is for {known}; leave it out when --dataset is a path")
     if path.is_file() and rows.form_of(path) not in rows.SUFFIXES:
         raise UsageError(f"--dataset {name}: a file must end in {', '.join(rows.SUFFIXES)} (perhaps with .gz)")
-    files = [path] if path.is_file() else [file for split in SPLITS if (file := _split_file(path, split)).is_file()]
-    if not files:
+    there = {split: file for split in SPLITS if (file := _split_file(path, split)).is_file()}
+    told = [path] if path.is_file() else [file for split, file in there.items() if split != "test" or len(there) == 1]
+    if not told:
         raise MissingError(f"--dataset {name}: has no train, val or test file (.jsonl, .csv or .tsv)")
     labels, queries = set(), set()
-    for examples in (_read(path, file) for file in files):
+    for examples in (_read(path, file) for file in told):
         labels |= {example.label for example in examples}
         queries |= {example.query for example in examples}
     info = DatasetInfo(
@@ -142,6 +144,10 @@ def load(name: str, split: str, root: Path | None = None) -> Split:
         return Split(info, split, source, place, tuple(examples), digest, len(examples), file)
     file = place if place.is_file() else _split_file(place, split)
     examples = _read(place, file, info.labels)
+    for example in examples:
+        if example.label not in info.labels:
+            known = ", ".join(info.labels)
+            raise DataError(file, f"{example.id!r}: label {example.label!r} is none of {known}", example.line)
     if info.pairs:
         examples = [_paired(example, file) for example in examples]
     if not info.reads_query:

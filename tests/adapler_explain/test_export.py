@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from adapler_explain import cli
 from adapler_explain.classifier import Classifier
 from adapler_explain.evaluate import EvalConfig, evaluate
-from adapler_explain.export import command, export
+from adapler_explain.export import card, command, export
 from adapler_explain.training import TrainConfig, train
 from eraser_eval.errors import MissingError, UsageError
 
@@ -90,6 +90,13 @@ def test_the_commands_of_a_card_are_those_of_the_program(run: Path) -> None:
         patch.setattr("adapler_explain.training.train", spy)
         assert CliRunner().invoke(cli.app, words).exit_code == 0
     assert all(getattr(seen["config"], key) == settings[key] for key in settings.keys() & asdict(seen["config"]))
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.85])
+def test_a_card_says_where_thresholds_were_lowered(run: Path, factor: float) -> None:
+    path = run / "adapler" / "val.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"factor": factor}))
+    assert ("its thresholds times 0.85" in card(run, None, None)) == (factor == 0.85)
 
 
 def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:

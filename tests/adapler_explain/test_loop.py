@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from adapler_explain import checkpoint, loop, stages
 from adapler_explain.training import TrainConfig, train
 from eraser_eval.errors import DataError, StorageError
+from eraser_eval.files import exclusive
 
 WORDS = ["the", "film", "was", "good", "bad", "very", "long", "end", "and", "a", "but", "not"]
 
@@ -276,6 +277,48 @@ def test_two_processes_have_the_losses_of_one(config: TrainConfig, tmp_path: Pat
         assert (two[name] - weight).norm() <= share * weight.norm() + 1e-4, name
     lessons = [sorted(p.name for p in (Path(c.output_dir) / "saliency").iterdir()) for c in (single, double)]
     assert lessons[0] == lessons[1]
+
+
+def workers_of(starter: int) -> list[int]:
+    """The processes that ``starter`` has started, or had."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            mine = f"ADAPLER_STARTER={starter}\0".encode() in place.read_bytes()
+        except OSError:
+            continue
+        found += [int(place.parent.name)] if mine else []
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
+def test_workers_end_with_their_starter(config: TrainConfig, number: signal.Signals) -> None:
+    many = replace(config, epochs=500)
+    said = Path(config.output_dir).with_name("said")
+    with said.open("w") as file:
+        starter = subprocess.Popen(command(many, "--nproc", "2"), env=environment(), stderr=file)
+    for _ in range(1200):
+        if (Path(config.output_dir) / "metrics.jsonl").is_file():
+            break
+        time.sleep(0.1)
+    assert len(workers_of(starter.pid)) == 2, said.read_text()
+    starter.send_signal(number)
+    starter.wait()
+    for _ in range(100):
+        if not workers_of(starter.pid):
+            break
+        time.sleep(0.1)
+    assert not workers_of(starter.pid)
+
+
+def test_an_error_of_the_first_process_alone_is_said_once(config: TrainConfig) -> None:
+    with exclusive(Path(config.output_dir)):
+        ended = subprocess.run(
+            command(config, "--nproc", "2"), env=environment(), capture_output=True, text=True, check=False
+        )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: --output-dir") and ended.stderr.count("\n") == 1, ended.stderr
 
 
 def test_an_error_of_all_processes_is_said_once(config: TrainConfig) -> None:

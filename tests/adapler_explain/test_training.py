@@ -22,6 +22,7 @@ from adapler_explain.loop import Part
 from adapler_explain.run import Run
 from adapler_explain.saliency import input_x_gradient
 from adapler_explain.training import RECIPES, TrainConfig, train
+from eraser_eval.datasets import from_rows
 from eraser_eval.errors import DataError, MissingError, UsageError
 
 
@@ -231,11 +232,77 @@ def test_no_epoch_within_the_tolerance_is_said(config: TrainConfig, capsys: pyte
 
 
 def test_one_class_cannot_be_trained(config: TrainConfig, tmp_path: Path) -> None:
-    rows = [annotation("a", "POS", (0, 1))]
-    root = write_dataset(tmp_path / "one", {"a": "good film"}, {"train": rows, "val": rows})
-    with pytest.raises(UsageError, match="no example of NEG"):
-        train(replace(config, data_root=str(root)))
+    one = [annotation("a", "POS", (0, 1))]
+    both = [*one, annotation("b", "NEG", (0, 1))]
+    for number, (rows, file) in enumerate((((one, both), "train"), ((both, one), "val"))):
+        splits = dict(zip(("train", "val"), rows, strict=True))
+        root = write_dataset(tmp_path / str(number), {"a": "good film", "b": "bad film"}, splits)
+        with pytest.raises(DataError, match=rf"{file}\.jsonl: has one class only \(POS\)"):
+            train(replace(config, data_root=str(root)))
     assert not Path(config.output_dir).exists()
+
+
+def test_classes_of_your_own_files_come_from_train_and_val(config: TrainConfig, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "train.csv").write_text("text,label\ngood film,a\nbad film,b\n")
+    (own / "val.csv").write_text("text,label\ngood film,a\nbad film,b\n")
+    (own / "test.csv").write_text("text,label\ngood film,-1\n,\n")
+    asked = replace(config, dataset=str(own), data_root=None)
+    assert Run(asked).labels == ("a", "b")
+    (own / "val.csv").write_text("text,label\ngood film,a\nbad film,b\nso so,c\n")
+    with pytest.raises(DataError, match=r"val\.csv:4: 'row-4' is of class 'c', of which the train split has no"):
+        Run(asked)
+    with pytest.raises(UsageError, match=r"train\.csv: is one split"):
+        Run(replace(asked, dataset=str(own / "train.csv")))
+    (own / "val.csv").write_text("text,label\ngood film,a\nbad film,b\n")
+    with pytest.raises(UsageError, match=r"--teacher human: reads words that people marked, and .*train\.csv has none"):
+        Run(replace(asked, teacher="human"))
+
+
+def test_rows_in_memory_are_trained_on(config: TrainConfig) -> None:
+    rows = [{"text": "good film", "label": "fine"}, {"text": "bad film", "label": "poor"}]
+    data = (from_rows(rows * 3, "mine", "train"), from_rows(rows, "mine", "val"))
+    folder = train(replace(config, dataset="mine", data_root=None), data)
+    assert Classifier.load(folder).labels == ("fine", "poor")
+    assert json.loads((folder.parent / "manifest.json").read_text())["source"] == "own rows"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lr": -1.0},
+        {"fine_tune_lr": float("nan")},
+        {"phi": float("inf")},
+        {"clip": 0.0},
+        {"sharpness_growth": 0.0},
+        {"window_pieces": 0},
+        {"epochs": 0},
+        {"seed": 2**40},
+    ],
+)
+def test_numbers_out_of_range_are_refused(config: TrainConfig, change: dict[str, Any]) -> None:
+    option = next(iter(change)).replace("_", "-")
+    with pytest.raises(UsageError, match=f"^--{option} .*: give a number of at least"):
+        train(replace(config, **change))
+    assert not Path(config.output_dir).exists()
+
+
+@pytest.mark.parametrize(("name", "content"), [("manifest.json", "{"), ("manifest.json", "[]"), ("thesis.tex", "mine")])
+def test_what_is_of_no_run_is_left_alone(config: TrainConfig, name: str, content: str) -> None:
+    folder = Path(config.output_dir)
+    folder.mkdir()
+    (folder / name).write_text(content)
+    (folder / ".mine.tmp").write_text("mine")
+    with pytest.raises(UsageError, match=r"holds what is (no run of train|of no run \(thesis\.tex\))"):
+        train(config)
+    assert (folder / name).read_text() == content and (folder / ".mine.tmp").exists()
+
+
+def test_a_stage_that_is_none_is_refused(config: TrainConfig) -> None:
+    (Path(config.output_dir) / "fine-tuned").mkdir(parents=True)
+    with pytest.raises(UsageError, match="fine-tuned/ there is not of a run"):
+        train(config)
 
 
 def test_a_missing_encoder_leaves_nothing_behind(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:

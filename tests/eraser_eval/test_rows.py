@@ -47,8 +47,9 @@ def test_a_file_is_a_split(tmp_path: Path, suffix: str) -> None:
 def test_a_folder_of_tables(tmp_path: Path) -> None:
     table(tmp_path / "train.csv")
     table(tmp_path / "test.jsonl", [{"text": "odd", "label": "MIXED"}])
-    assert load(str(tmp_path), "train").info.labels == ("MIXED", "NEG", "POS")
-    assert len(load(str(tmp_path), "test").examples) == 1
+    assert load(str(tmp_path), "train").info.labels == ("NEG", "POS")
+    with pytest.raises(DataError, match=r"test\.jsonl:1: 'row-1': label 'MIXED' is none of NEG, POS"):
+        load(str(tmp_path), "test")
     with pytest.raises(MissingError, match=r"val\.jsonl"):
         load(str(tmp_path), "val")
 

@@ -3,13 +3,14 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from eraser_eval import __version__
+
 if TYPE_CHECKING:
     from adapler_explain.explanation import Explanation, explain
     from adapler_explain.modeling import AdaplerForSequenceClassification
     from adapler_explain.training import TrainConfig, train
 
 __all__ = ["AdaplerForSequenceClassification", "Explanation", "TrainConfig", "__version__", "explain", "train"]
-__version__ = "0.8.0"
 
 # What needs torch is imported when it is asked for.
 LAZY = {

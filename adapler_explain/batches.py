@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 
 from adapler_explain.windows import Window
-from eraser_eval.errors import MissingError
+from eraser_eval.errors import MissingError, UsageError
 
 Made = TypeVar("Made")
 # Pieces of a first pass with gradients: what is cached best on CPU, and on a GPU where growing begins.
@@ -94,7 +94,12 @@ def batches_of(asked: int | str) -> Batches:
 
     >>> batches_of("auto").windows is None, batches_of(16).windows
     (True, 16)
+
+    Raises:
+        UsageError: it is neither.
     """
+    if asked != "auto" and not (str(asked).isdecimal() and int(asked) > 0):
+        raise UsageError(f"--batch-size {asked}: give a number of windows above 0, or auto")
     return Batches() if asked == "auto" else Batches(int(asked))
 
 

@@ -290,9 +290,9 @@ def load_pretrained(
         raise MissingError(f"{path}: no model that can be loaded is there ({reason})") from None
     finally:
         transformers_logging.set_verbosity(verbosity)
-    reason = backbones.refusal(model.config)
-    if reason:
-        raise UsageError(f"{path}: {reason}")
+    refusal = backbones.refusal(model.config)
+    if refusal:
+        raise UsageError(f"{path}: {refusal}")
     lacking = sorted({*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])})
     lacking = [name for name in lacking if not name.startswith(new)]
     if lacking:

@@ -74,6 +74,7 @@ def table(made: object) -> str:
     lines = [
         f"{made.title}: predicted {made.label} ({made.probabilities[made.label]:.3f}), explained {made.target}; "
         f"{made.seconds:.3f} s, {cost}",
+        *(f"{name.replace('_', ' ')} {value:.2g}" for name, value in made.facts.items() if isinstance(value, float)),
         *(f"{score:12.5g}  {printable(word)}" for word, score in made.top(TOP)),
     ]
     left = len(made.words) - TOP

@@ -46,7 +46,7 @@ class Operator:
         layers = classifier.model.config.num_hidden_layers
         if text.startswith(AT_LAYER):
             number = text.removeprefix(AT_LAYER)
-            if not number.isdigit() or int(number) >= layers:
+            if not number.isdecimal() or int(number) >= layers:
                 raise UsageError(f"{option} {text}: the model has layers 0 to {layers - 1}")
             return cls("layer", int(number))
         if text not in OPERATORS:

@@ -111,6 +111,8 @@ def evaluate(config: EvalConfig, data: Split | None = None) -> tuple[Path, dict[
         if workers.is_first:
             claim(folder, manifest, config.resume)
         workers.wait()
+        # Where a run goes on, what it has made before counts as well.
+        methods = tuple(workers.gather(manifest["methods"])[0])
         predictions = predict_all(split, methods, explained, folder / "predictions", workers)
         figures, table = figures_of(split, predictions, added, manifest)
         if workers.is_first:
@@ -125,8 +127,7 @@ def chosen_methods(config: EvalConfig) -> tuple[str, ...]:
     """The methods to run, ``adapler`` first; the default ones where none are named."""
     for method in config.methods:
         named(method)
-    if config.batch_size != "auto" and not (str(config.batch_size).isdigit() and int(config.batch_size) > 0):
-        raise UsageError(f"--batch-size {config.batch_size}: give a number of windows above 0, or auto")
+    batches_of(config.batch_size)
     for option, value, choices in (("pool", config.pool, POOLS), ("sign", config.sign, SIGNS)):
         if value not in choices:
             raise UsageError(f"--{option} {value}: choose from {', '.join(choices)}")

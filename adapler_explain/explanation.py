@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from adapler_explain.batches import batches_of
@@ -17,7 +19,7 @@ from adapler_explain.explainers import named, title_of
 from adapler_explain.explainers.baseline import inverse_document_frequency
 from adapler_explain.explainers.request import Asked, Cost, Request
 from adapler_explain.predict import mean_of
-from adapler_explain.windows import TextError
+from adapler_explain.windows import POOLS, SIGNS, TextError
 from eraser_eval import escape
 from eraser_eval.errors import UsageError
 from eraser_eval.records import Document, Example
@@ -123,7 +125,7 @@ def explain(
     Args:
         model: a transformers sequence classifier (BERT, RoBERTa, DistilBERT, ELECTRA, ModernBERT), AdapLeR or not.
         tokenizer: its fast tokenizer.
-        text: one, or several.
+        text: one, or several; a line feed ends a sentence, which the method ``occlusion-sentence`` goes by.
         method: a key of ``adapler_explain.explainers.EXPLAINERS``, perhaps with a layer (``attention@3``).
         target: the class to explain, by name or index; None: the predicted one.
         query: goes before every window.
@@ -141,9 +143,15 @@ def explain(
     """
     texts = [text] if isinstance(text, str) else list(text)
     seconds = [pair] if isinstance(pair, str) else pair
-    with at_rest(model):
+    for name, value, choices in (("pool", pool, POOLS), ("sign", sign, SIGNS)):
+        if value not in choices:
+            raise UsageError(f"{name} {value}: choose from {', '.join(choices)}")
+    if seconds is not None and len(seconds) != len(texts):
+        raise UsageError(f"pair: {len(seconds)} for {len(texts)} texts; give one for each")
+    # Gradients are needed whatever the caller has switched off.
+    with torch.inference_mode(False), at_rest(model):
         classifier = Classifier(model, tokenizer, window_pieces or getattr(model.config, "window_pieces", None))
-        explainer, layer = named(method, model.config.num_hidden_layers)
+        explainer, layer = named(method, model.config.num_hidden_layers, "method")
         if explainer.supervised:
             raise UsageError(f"method {method}: reads what people marked, and a text has no marks")
         if explainer.prunes and not hasattr(model, "adapler"):
@@ -155,6 +163,8 @@ def explain(
             windows = [classifier.windows_of(example) for example in examples]
         except TextError as error:
             raise UsageError(str(error)) from None
+        if not hasattr(model, "adapler") and operating_point not in ("", 1):
+            raise UsageError(f"operating_point {operating_point}: the model is no AdapLeR checkpoint and has none")
         point = classifier.factor(operating_point) if hasattr(model, "adapler") else 1.0
         probabilities = []
         for cut in windows:
@@ -201,19 +211,23 @@ def _explanations(
 
 @contextmanager
 def at_rest(model: Any) -> Iterator[None]:
-    """Within, ``model`` is in ``eval()`` mode; afterwards as it was."""
-    training = model.training
+    """Within, ``model`` is in ``eval()`` mode; afterwards each of its modules as it was."""
+    training = [module for module in model.modules() if module.training]
     model.eval()
     try:
         yield
     finally:
-        model.train(training)
+        for module in training:
+            module.training = True
 
 
 def _example(text: str, query: str, second: str | None) -> Example:
     documents = [text] if second is None else [text, second]
     try:
-        made = tuple(Document(f"text-{n}", (tuple(one.split()),)) for n, one in enumerate(documents))
+        made = tuple(
+            Document(f"text-{n}", tuple(words for line in one.splitlines() if (words := tuple(line.split()))))
+            for n, one in enumerate(documents)
+        )
     except ValueError:
         raise UsageError("a text has no words; give one that has") from None
     return Example("text", made, "", query=query, pair=second is not None)
@@ -223,8 +237,8 @@ def _target(classifier: Classifier, target: str | int | None, probabilities: NDA
     if target is None:
         return int(probabilities.argmax())
     names = list(classifier.labels)
-    if isinstance(target, int) and 0 <= target < len(names):
-        return target
+    if isinstance(target, Integral) and 0 <= int(target) < len(names):
+        return int(target)
     if target not in names:
         raise UsageError(f"target {target}: choose from {', '.join(map(str, names))}")
     return names.index(target)

@@ -57,6 +57,42 @@ def unpruned(config: Any, pieces: int) -> int:
     return _as_it_runs(config, pieces, [pieces] * config.num_hidden_layers)
 
 
+def decided(config: Any, pieces: int, kept: Sequence[int]) -> int:
+    """FLOPs of a pass in which it is known beforehand what is removed: :func:`pruned` without the predictors'.
+
+    Counted from the configuration for every encoder; arguments as there.
+    """
+    return _as_it_runs(config, pieces, kept)
+
+
+def gradient(config: Any, processed: Sequence[int]) -> int:
+    """FLOPs of the way back of such a pass, from a logit to the embeddings; no weight has a gradient.
+
+    Each linear map once, and each product of attention twice, as both of its factors have a gradient.
+
+    Args:
+        config: the model's.
+        processed: pieces that each layer processes.
+    """
+    shape = backbones.shape(config)
+    *reaches, last = shape.reaches
+    layers = sum(_layer(shape, n, reach, 2) for n, reach in zip(processed[:-1], reaches, strict=True))
+    return layers + _last_layer(shape, processed[-1], last, 2) + _head(config)
+
+
+def value_gradient(config: Any, pieces: int, layer: int) -> int:
+    """FLOPs of the way back from a logit to the values of attention in ``layer``, from 0, with nothing removed."""
+    shape = backbones.shape(config)
+    *reaches, last = shape.reaches
+    is_last = layer == len(reaches)
+    rows = 1 if is_last else pieces
+    of_layer = 2 * (shape.hidden**2 + shape.feed_forward) * rows
+    if is_last:
+        return _head(config) + of_layer + 2 * shape.hidden * min(pieces, pieces if last is None else last + 1)
+    above = sum(_layer(shape, pieces, reach, 2) for reach in reaches[layer + 1 :]) + _last_layer(shape, pieces, last, 2)
+    return _head(config) + above + of_layer + 2 * shape.hidden * _pairs(pieces, reaches[layer])
+
+
 def _as_it_runs(config: Any, pieces: int, processed: Sequence[int]) -> int:
     """FLOPs of our own pass on a text whose layers process ``processed`` pieces, without the predictors'."""
     shape = backbones.shape(config)
@@ -70,12 +106,13 @@ def _embedding(shape: Shape, pieces: int) -> int:
     return 2 * shape.embedding * shape.hidden * pieces if shape.embedding != shape.hidden else 0
 
 
-def _layer(shape: Shape, pieces: int, reach: int | None) -> int:
+def _layer(shape: Shape, pieces: int, reach: int | None, attention: int = 1) -> int:
+    """A layer's; the products of attention count ``attention`` times."""
     linear = 2 * (4 * shape.hidden**2 + shape.feed_forward)
-    return linear * pieces + 4 * shape.hidden * _pairs(pieces, reach)
+    return linear * pieces + attention * 4 * shape.hidden * _pairs(pieces, reach)
 
 
-def _last_layer(shape: Shape, pieces: int, reach: int | None) -> int:
+def _last_layer(shape: Shape, pieces: int, reach: int | None, attention: int = 1) -> int:
     """The layer of which the classifier reads [CLS] alone: all pieces are keys and values, one is a query.
 
     A fused map makes queries of all pieces, and once more all three of [CLS].
@@ -84,7 +121,7 @@ def _last_layer(shape: Shape, pieces: int, reach: int | None) -> int:
     of_cls = 2 * ((4 if shape.fused else 2) * hidden**2 + shape.feed_forward)
     of_each = 2 * (3 if shape.fused else 2) * hidden**2
     seen = pieces if reach is None else min(pieces, reach + 1)
-    return of_cls + of_each * pieces + 4 * hidden * seen
+    return of_cls + of_each * pieces + attention * 4 * hidden * seen
 
 
 def _pairs(pieces: int, reach: int | None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -176,7 +176,9 @@ def predict(
         predictions.append(_prediction(example, classifier, labels[number], made[number], scores[number], mask, extra))
     if explained.erasing is None:
         return predictions
-    return with_erasures(predictions, examples, explained.erasing, classifier, explainer.prunes, point, known.empty)
+    # A rationale of its own is no ranking: its best words are any of it.
+    erasing = replace(explained.erasing, fractions=()) if explainer.chooses else explained.erasing
+    return with_erasures(predictions, examples, erasing, classifier, explainer.prunes, point, known.empty)
 
 
 def _rationale(method: str, scores: NDArray[np.float64], explained: Explained, budget: int | None) -> BoolArray:

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from adapler_explain.explainers import named, title_of
-from eraser_eval import bootstrap, human, plots, report, score, significance
+from eraser_eval import __version__, bootstrap, human, plots, report, score, significance
 from eraser_eval.datasets import Split
 from eraser_eval.files import replacing, write_json, write_text
 from eraser_eval.metrics import METRICS
 from eraser_eval.records import Prediction
-from eraser_eval.signature import package_version, signatures
+from eraser_eval.signature import signatures
 
 WORDS = {"max": "largest of a word's pieces", "sum": "sum of a word's pieces", "mean": "mean of a word's pieces"}
 
@@ -83,13 +83,13 @@ def _facts(split: Split, manifest: Mapping[str, Any]) -> dict[str, object]:
         "own": "adapler's words of each document",
         "words": WORDS[manifest["pool"]] + (", without sign" if manifest["sign"] == "absolute" else ""),
         "erased": manifest["faithfulness"] or "nothing",
-        "class": manifest["target"],
+        "explained_class": manifest["target"],
         "adapler": manifest["model_checksum"] + (f"×{point:.6g}" if point != 1 else ""),
         "explained": manifest["reference_model_checksum"] or "adapler without removal",
         "interval": f"95% percentile bootstrap over documents, {bootstrap.RESAMPLES}",
         "test": f"approximate randomisation, {significance.PERMUTATIONS}, Holm over methods",
         "seed": manifest["seed"],
-        "version": package_version(),
+        "version": __version__,
     }
 
 

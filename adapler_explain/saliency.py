@@ -85,7 +85,7 @@ def along(
     together = max(1, PATH_PIECES // len(way))
     for begin in range(0, len(path), together):
         places, weights = zip(*path[begin : begin + together], strict=True)
-        shares = [place[packed.text][:, None] if isinstance(place, Tensor) else place for place in places]
+        shares = [place[packed.text, None].to(way) if isinstance(place, Tensor) else place for place in places]
         hidden = torch.cat([start + way * share for share in shares])
         many = repeated(packed, len(places))
         found = target_gradients(model, replace(many, hidden=hidden), target.repeat(len(places)))

@@ -3,7 +3,8 @@
 - **Randomised weights**: an explanation of the model should change when the model's weights are drawn anew; the rank
   correlation of the word scores with those of the trained model should be near 0. Of AdapLeR's own explanations the
   predictors are drawn anew as well.
-- **Other class**: the rank correlation with the explanation of another class. 1 for a method that does not see it.
+- **Other class**: the rank correlation with the explanation of another class. 1 for a method that does not see it; of
+  two classes, signed scores of one are nearly those of the other with the sign turned, and come near -1.
 - **Same text**: the same words in capitals. For an uncased tokenizer the text is the same, so that it should be 1.
   (Other white space cannot matter: documents are words.)
 - **Methods beside each other**: rank agreement (Kendall's tau), and the share of top words in common, of as many as
@@ -109,14 +110,14 @@ def randomised(classifier: Classifier, seed: int, last_layer_only: bool = False)
     Args:
         classifier: is left as it is.
         seed: of the draw.
-        last_layer_only: only those of the classifier and of the last layer.
+        last_layer_only: only those of the last layer and of what reads it: pooler and classifier.
     """
     model = copy.deepcopy(classifier.model)
     generator = torch.Generator().manual_seed(seed)
     last = f".{model.config.num_hidden_layers - 1}."
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            top = last in name or name.startswith(("classifier", "pre_classifier", "head"))
+            top = last in name or name.startswith(("classifier", "pre_classifier", "head")) or ".pooler." in name
             if (last_layer_only and not top) or name.endswith(("eta", "theta")):
                 continue
             if weight.dim() > 1:

@@ -50,7 +50,8 @@ def sanity_notes(figures: Figures) -> list[str]:
     return [
         f"Data: {figures['title']}, {figures['source']}, {figures['split']}, {figures['documents']} documents. "
         f"Model: {figures['model']}.",
-        "Near 0 is wanted of new weights and of another class, 1 of the same text.",
+        "Near 0 is wanted of new weights, 1 of the same text. Of another class 1 says that the method does not see the "
+        "class; where there are two, signed scores come near -1.",
         f"By construction: words that AdapLeR dropped, erased from each layer on, change a probability by at most "
         f"{changes} (layers 1 to {len(found['largest_change_by_layer'])}). Read from the start, the kept words alone "
         f"have the same class in {found['same_class_from_kept_words']:.3f} of the documents; its probability moves by "

@@ -83,6 +83,7 @@ def notes(figures: Figures) -> list[str]:
         f"Attention and gradients explain {figures['explained']}; the {figures['target']} class.",
         f"Accuracy (macro F1): {accuracies}. {figures['efficiency']['flops_speedup']:.2f}× fewer FLOPs; "
         f"share of the pieces that each layer processes: {kept}.",
+        *_measured_on(figures),
         f"Marked words: {figures['prevalence']:.3f} of a document on average. AdapLeR keeps "
         f"{figures['methods']['adapler']['words_per_document']:.0f} words of a document on average; "
         "for FPR, token F1 and IOU F1 every method of ours chooses as many in that document.",
@@ -93,8 +94,17 @@ def notes(figures: Figures) -> list[str]:
     if "human" in figures["methods"]:
         lines.append("human: each annotator's words against those that at least half of the others marked.")
     if any("flops_per_document" in values for values in figures["methods"].values()):
-        lines.append("windows: forward + backward, a document on average; a backward pass counts as two forward ones.")
+        lines.append("windows: forward + backward, a document on average; GFLOPs of both.")
     return lines + [f"{metric.title}: {metric.meaning}." for metric in shown(figures).values()]
+
+
+def _measured_on(figures: Figures) -> list[str]:
+    """Where words were erased: that the methods were measured on different models."""
+    own, others = figures["methods"]["adapler"], figures["methods"].values()
+    if len({row.get("explains") for row in others} - {None}) < 2 or own.get(FAITHFUL[0], {}).get("value") is None:
+        return []
+    apart = [method for method, row in figures["methods"].items() if row.get("explains") == "pruned"]
+    return [f"Erasing words is measured on the model that a method explains: of {', '.join(apart)} the pruned one."]
 
 
 def _operating(figures: Figures) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import classification_report
 
-from eraser_eval import human, score
+from eraser_eval import __version__, human, score
 from eraser_eval.datasets.load import eraser_checksum
 from eraser_eval.errors import DataError, UsageError
 from eraser_eval.files import checksum
@@ -21,7 +21,7 @@ from eraser_eval.metrics import metrics_for
 from eraser_eval.metrics.official import AOPC_THRESHOLDS, IOU_THRESHOLDS, official_scores
 from eraser_eval.prediction_file import prediction_of
 from eraser_eval.records import Erasure, Example, Prediction
-from eraser_eval.signature import package_version, signatures
+from eraser_eval.signature import signatures
 from eraser_eval.validate import (
     TOLERATED_IN_PART,
     TOLERATED_OFFICIALLY,
@@ -151,7 +151,7 @@ def _facts(
         "interval": f"95% {config.interval} bootstrap over documents, {config.resamples}",
         "test": f"approximate randomisation, {config.resamples}, Holm over methods",
         "seed": config.seed,
-        "version": package_version(),
+        "version": __version__,
     }
 
 

@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 
 from eraser_eval.metrics import METRICS, Metric
-
-
-def package_version() -> str:
-    """The version of the installed package, or ``unknown`` when its code runs without being installed."""
-    try:
-        return version("adapler-explain")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def signatures(

@@ -7,6 +7,7 @@ paired test of every method against the best one, corrected for their number.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from eraser_eval import report, score, significance
 from eraser_eval.errors import UsageError
 from eraser_eval.grid import Grid, Shown, csv
-from eraser_eval.metrics import METRICS, Metric
+from eraser_eval.metrics import FAITHFUL, METRICS, Metric
 from eraser_eval.runs import Run
 
 Titles = Callable[[str], str]
@@ -47,8 +48,7 @@ class Cell:
 def cells_of(runs: Sequence[Run], metrics: Sequence[str]) -> dict[str, dict[str, Cell]]:
     """Metric to method to its cell.
 
-    The rows ``all`` and ``gold``, and predictions with another number of words, are no competitors: they are neither
-    bold nor underlined.
+    What is not among :func:`rivals_of` the metric is neither bold nor underlined.
 
     Raises:
         UsageError: the runs are not of the same documents and methods.
@@ -77,9 +77,7 @@ def cells_of(runs: Sequence[Run], metrics: Sequence[str]) -> dict[str, dict[str,
 def marked(row: Mapping[str, Cell], runs: Sequence[Run], name: str) -> dict[str, Cell]:
     """``row`` with its best cell and those that do not differ from it."""
     metric = METRICS[name]
-    rivals = [
-        m for m in row if m not in BASELINES and runs[0].figures["methods"][m].get("budget", "adapler") == "adapler"
-    ]
+    rivals = [method for method in rivals_of(runs[0].figures["methods"], name) if method in row]
     if not rivals:
         return dict(row)
     sign = -1 if metric.lower_is_better else 1
@@ -92,6 +90,20 @@ def marked(row: Mapping[str, Cell], runs: Sequence[Run], name: str) -> dict[str,
         tied = method != best and p is not None and p >= significance.LEVEL
         made[method] = Cell(cell.value, cell.low, cell.high, cell.spread, method == best, tied)
     return made
+
+
+def rivals_of(methods: Mapping[str, Any], name: str) -> list[str]:
+    """The methods that compete for the best value of a metric.
+
+    Not the rows ``all`` and ``gold``, nor predictions with another number of words. What erasing words does is measured
+    on the model that a method explains: only methods that explain the same one compete there, those of which there are
+    most.
+    """
+    found = [m for m, row in methods.items() if m not in BASELINES and row.get("budget", "adapler") == "adapler"]
+    if FAITHFUL not in METRICS[name].fixes:
+        return found
+    explains = Counter(methods[method].get("explains") for method in found)
+    return [method for method in found if methods[method].get("explains") == explains.most_common(1)[0][0]]
 
 
 def paired_p(runs: Sequence[Run], one: str, two: str, metric: Metric) -> float | None:
@@ -151,7 +163,7 @@ def grid_of(runs: Sequence[Run], names: Sequence[str], titles: Titles) -> Grid:
     return Grid(
         head=["method", *(_headed(name) for name in names)],
         rows=[[titles(m), *(shown(cells[n].get(m)) for n in names)] for m in runs[0].figures["methods"]],
-        caption=caption(runs),
+        caption=caption(runs, any(FAITHFUL in METRICS[name].fixes for name in names)),
         foot=[chance],
         remarks=[runs[0].figures["signatures"][name] for name in names if name in runs[0].figures["signatures"]],
     )
@@ -173,8 +185,8 @@ def _csv(runs: Sequence[Run], names: Sequence[str], titles: Titles) -> str:
     )
 
 
-def caption(runs: Sequence[Run]) -> str:
-    """What must stand under the table."""
+def caption(runs: Sequence[Run], faithful: bool = False) -> str:
+    """What must stand under the table; ``faithful``: it has columns of what erasing words does."""
     figures = runs[0].figures
     spread = (
         "95 % bootstrap intervals over documents"
@@ -185,6 +197,7 @@ def caption(runs: Sequence[Run]) -> str:
         f"{figures['title']} ({figures['source']}), {figures['split']}, {figures['documents']} documents; {spread}. "
         "Bold: the best; underlined: not significantly different from it (approximate randomisation, Holm). "
         f"Marked words: {figures['prevalence']:.3f} of a document. Every method chooses as many words as AdapLeR keeps."
+        + (" Faithfulness: the best of those that explain the same model." if faithful else "")
     )
 
 
@@ -199,18 +212,13 @@ OVERVIEW = ("average_precision", "token_f1", "comprehensiveness_aopc", "sufficie
 def overview(figures: Mapping[str, Any], titles: Titles) -> str:
     """Plausibility, faithfulness and cost of every method in a narrow Markdown table, from ``metrics.json`` alone.
 
-    The best of a column is bold (of the methods with AdapLeR's number of words); intervals and tests are in the run's
-    own table.
+    The best of a column's :func:`rivals_of` is bold; intervals and tests are in the run's own table.
     """
     names = [name for name in OVERVIEW if figures["methods"]["adapler"].get(name, {}).get("value") is not None]
-    rivals = [
-        method
-        for method, values in figures["methods"].items()
-        if method not in BASELINES and values.get("budget", "adapler") == "adapler"
-    ]
     best = {}
     for name in names:
         sign = -1 if METRICS[name].lower_is_better else 1
+        rivals = rivals_of(figures["methods"], name)
         best[name] = max(rivals, key=lambda method: sign * figures["methods"][method][name]["value"])
     rows: list[list[Shown | str]] = []
     for method, values in figures["methods"].items():

@@ -92,12 +92,13 @@ EXPLAINERS: dict[str, Explainer] = {
 }
 
 
-def named(method: str, layers: int | None = None) -> tuple[Explainer, int | None]:
+def named(method: str, layers: int | None = None, option: str = "--methods") -> tuple[Explainer, int | None]:
     """The row of ``method`` and the layer that it reads: ``attention@3`` is layer 3 of attention.
 
     Args:
         method: a key of :data:`EXPLAINERS`, perhaps with a layer.
         layers: of the model; None: not known.
+        option: what an error names.
 
     Raises:
         UsageError: there is no such method, or it reads no layer of that number.
@@ -105,15 +106,15 @@ def named(method: str, layers: int | None = None) -> tuple[Explainer, int | None
     name, sign, layer = method.partition("@")
     explainer = EXPLAINERS.get(name)
     if explainer is None:
-        raise UsageError(f"--methods {method}: unknown; choose from {', '.join(EXPLAINERS)}")
+        raise UsageError(f"{option} {method}: unknown; choose from {', '.join(EXPLAINERS)}")
     if not sign:
         return explainer, None
     if not explainer.layered:
         able = ", ".join(name for name, row in EXPLAINERS.items() if row.layered)
-        raise UsageError(f"--methods {method}: {name} reads no single layer; those that do are {able}")
-    if not layer.isdigit() or (layers is not None and int(layer) >= layers):
+        raise UsageError(f"{option} {method}: {name} reads no single layer; those that do are {able}")
+    if not layer.isdecimal() or (layers is not None and int(layer) >= layers):
         most = "" if layers is None else f" from 0 to {layers - 1}"
-        raise UsageError(f"--methods {method}: give a layer{most}, e.g. {name}@0")
+        raise UsageError(f"{option} {method}: give a layer{most}, e.g. {name}@0")
     return explainer, int(layer)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from adapler_explain import flops
 from adapler_explain.explainers.request import PieceScores, Request
 from adapler_explain.rollout import attention_x_gradient, attentions, roll
 
@@ -37,9 +38,12 @@ def gradient(request: Request) -> list[PieceScores]:
 
     Source: Serrano and Smith, "Is Attention Interpretable?", ACL 2019, section 3.
     """
-    layer = _layer(request)
+    model = request.classifier.model
+    layer = range(model.config.num_hidden_layers)[_layer(request)]
     return request.in_batches(
-        lambda batch, targets, _: attention_x_gradient(request.classifier.model, batch, targets, layer), backward=1
+        lambda batch, targets, _: attention_x_gradient(model, batch, targets, layer),
+        backward=1,
+        flops_back=lambda pieces: flops.value_gradient(model.config, pieces, layer),
     )
 
 

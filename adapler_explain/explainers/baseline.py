@@ -17,8 +17,8 @@ def random(request: Request) -> list[WordScores]:
 
 
 def first_words(request: Request) -> list[WordScores]:
-    """Minus the word's place: the earlier, the higher."""
-    return [-np.arange(asked.words, dtype=np.float64) for asked in request.asked]
+    """How many words the document has from the word on: the earlier, the higher."""
+    return [np.arange(asked.words, 0, -1, dtype=np.float64) for asked in request.asked]
 
 
 def longest_words(request: Request) -> list[WordScores]:

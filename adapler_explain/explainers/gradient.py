@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adapler_explain import forced, packed_encoder
+from adapler_explain import flops, forced, packed_encoder
 from adapler_explain import saliency as pieces
 from adapler_explain.explainers.request import Inputs, PieceScores, Request
 from adapler_explain.removal import Packed
@@ -106,15 +106,24 @@ def _target_logits(model: nn.Module, batch: Inputs, targets: Tensor) -> Tensor:
 
 
 def _pruned(request: Request, read: pieces.Reads) -> list[PieceScores]:
-    model = request.classifier.model
+    model, windows, owners = request.classifier.model, request.windows, request.owners
+    kept: dict[int, list[int]] = {}
 
-    def score(batch: Inputs, targets: Tensor, _: list[int]) -> Tensor:
+    def score(batch: Inputs, targets: Tensor, places: list[int]) -> Tensor:
         with torch.no_grad():
             alive = model(**batch, prune=True, operating_point=request.operating_point).alive
+        kept.update(zip(places, torch.stack(alive).sum(-1).T.tolist(), strict=True))
 
         def logits_of(model: nn.Module, packed: Packed) -> Tensor:
             return forced.logits_with(model, packed, forced.frozen(alive))
 
         return read(*pieces.embedding_gradients(model, batch, targets, logits_of))
 
-    return request.in_batches(score, forward=2, backward=1)
+    scores = request.in_batches(score, forward=0)
+    for place, processed in kept.items():
+        cost, config, length = owners[place].cost, model.config, len(windows[place])
+        cost.forward += 2
+        cost.backward += 1
+        cost.flops += flops.pruned(config, length, processed) + flops.decided(config, length, processed)
+        cost.flops += flops.gradient(config, processed)
+    return scores

@@ -28,7 +28,7 @@ class Cost:
 
     Attributes:
         forward, backward: windows that went through the model, and back.
-        flops: operations; a backward pass counts twice its forward pass.
+        flops: operations; of a way back, see :func:`adapler_explain.flops.gradient`.
     """
 
     forward: int = 0
@@ -104,7 +104,12 @@ class Request:
             yield group, output
 
     def in_batches(
-        self, score: Callable[[Inputs, Tensor, list[int]], Tensor], *, forward: int = 1, backward: int = 0
+        self,
+        score: Callable[[Inputs, Tensor, list[int]], Tensor],
+        *,
+        forward: int = 1,
+        backward: int = 0,
+        flops_back: Callable[[int], int] | None = None,
     ) -> list[PieceScores]:
         """Scores of every window's pieces by ``score``, in batches of windows that are alike in length.
 
@@ -112,6 +117,7 @@ class Request:
             score: from a padded batch, the target of each of its windows and their places among :attr:`windows`, the
                 scores ``[batch, length]``.
             forward, backward: how many passes of each kind that takes; they are counted.
+            flops_back: the operations of a way back, from a window's pieces; None: those of one to the embeddings.
         """
         windows, owners = self.windows, self.owners
 
@@ -122,16 +128,26 @@ class Request:
             return [row[: len(windows[place])] for row, place in zip(rows, places, strict=True)]
 
         made = self.batches.run(windows, run)
-        self.count(windows, owners, forward=forward, backward=backward)
+        self.count(windows, owners, forward=forward, backward=backward, flops_back=flops_back)
         return made
 
-    def count(self, windows: Sequence[Window], owners: Sequence[Asked], *, forward: int, backward: int = 0) -> None:
+    def count(
+        self,
+        windows: Sequence[Window],
+        owners: Sequence[Asked],
+        *,
+        forward: int,
+        backward: int = 0,
+        flops_back: Callable[[int], int] | None = None,
+    ) -> None:
         """Add to the cost of ``owners`` that their ``windows`` went through the model without removal so many times."""
+        config = self.classifier.model.config
+        back = flops_back or (lambda pieces: flops.gradient(config, [pieces] * config.num_hidden_layers))
         for window, asked in zip(windows, owners, strict=True):
             asked.cost.forward += forward
             asked.cost.backward += backward
-            one = flops.unpruned(self.classifier.model.config, window.seen)
-            asked.cost.flops += (forward + 2 * backward) * one
+            asked.cost.flops += forward * flops.unpruned(config, window.seen)
+            asked.cost.flops += backward * back(window.seen) if backward else 0
 
     def of_each(self, values: Sequence[Any]) -> Iterator[tuple[Asked, Sequence[Any]]]:
         """Each document with its windows' part of ``values``, one for each of :attr:`windows`."""

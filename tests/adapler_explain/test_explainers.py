@@ -12,8 +12,10 @@ import torch
 from captum.attr import FeatureAblation, LayerGradientXActivation, LayerIntegratedGradients
 from conftest import tiny_model
 
+from adapler_explain import flops
 from adapler_explain.batches import Batches
 from adapler_explain.classifier import Classifier
+from adapler_explain.erasure import changed
 from adapler_explain.explainers import EXPLAINERS, named, title_of
 from adapler_explain.explainers.adapler import alive_in, survival
 from adapler_explain.explainers.gradient import STEPS
@@ -32,7 +34,8 @@ def asked(
 ) -> Asked:
     sentences = tuple(tuple(words[begin : begin + 7]) for begin in range(0, len(words), 7))
     document = Document("d", sentences)
-    example = Example("d", (document,), "A", ((Span("d", 1, 3),),), query)
+    evidence = ((Span("d", 1, 3),),) if len(words) > 2 else ()
+    example = Example("d", (document,), "A", evidence, query)
     return Asked(example, classifier.windows_of(example), target, seed)
 
 
@@ -51,6 +54,47 @@ def request_(classifier: Classifier) -> Request:
 
 
 # ---------------------------------------------------------------- the whole table
+
+
+def test_what_no_model_is_asked_for_has_no_sign(request_: Request) -> None:
+    for name in ("random", "first-words", "longest-words", "tf-idf"):
+        one, other = (EXPLAINERS[name].word_scores(request_, sign=sign)[0] for sign in ("signed", "absolute"))
+        assert np.array_equal(one, other), name
+
+
+@pytest.mark.parametrize("name", ["occlusion", "leave-one-out", "lime", "kernel-shap", "shapley-sampling"])
+def test_a_text_of_one_word(classifier: Classifier, name: str) -> None:
+    request = of(classifier, words=["good"])
+    (scores,) = EXPLAINERS[name].word_scores(request)
+    assert scores.shape == (1,) and np.isfinite(scores).all()
+    if name in ("kernel-shap", "shapley-sampling"):
+        (window,) = request.windows
+        gone = changed(window, np.array([True]), "pad", None)
+        on, off = classifier.logits([window, gone], prune=False)[:, 1].tolist()
+        assert scores[0] == pytest.approx(on - off, abs=1e-5)
+
+
+def test_gradients_in_half_precision(checkpoint: Path) -> None:
+    classifier = Classifier.load(checkpoint)
+    classifier.model.to(torch.bfloat16)
+    for name in ("input-x-gradient", "integrated-gradients", "gradient-shap"):
+        (scores,) = EXPLAINERS[name].word_scores(of(classifier))
+        assert np.isfinite(scores).all() and np.ptp(scores) > 0, name
+
+
+def test_a_pruned_gradient_costs_less_than_the_whole_one(classifier: Classifier) -> None:
+    costs = {}
+    for name in ("saliency", "attention-x-gradient", "saliency-pruned"):
+        request = of(classifier)
+        EXPLAINERS[name].explain(request)
+        costs[name] = request.asked[0].cost.flops
+    config = classifier.model.config
+    there = sum(flops.unpruned(config, len(window)) for window in of(classifier).windows)
+    assert there < costs["attention-x-gradient"] < costs["saliency"]
+    *_, output = next(iter(of(classifier).pruned()))
+    assert sum(alive.sum() for alive in output.alive) < sum(alive.numel() for alive in output.alive)
+    back = sum(flops.gradient(config, [len(window)] * config.num_hidden_layers) for window in of(classifier).windows)
+    assert costs["saliency"] == there + back and costs["saliency-pruned"] < 2 * there + back
 
 
 @pytest.mark.parametrize("name", EXPLAINERS)
@@ -340,7 +384,7 @@ def test_lime_finds_the_words_that_matter(classifier: Classifier) -> None:
 def test_baselines_by_hand(classifier: Classifier) -> None:
     request = replace(of(classifier, words=["Bad", "film", "bad"]), idf={"bad": 1.0, "film": 3.0})
     found = {name: EXPLAINERS[name].explain(request)[0].tolist() for name in ("first-words", "longest-words", "tf-idf")}
-    assert found == {"first-words": [0, -1, -2], "longest-words": [3, 4, 3], "tf-idf": [2, 3, 2]}
+    assert found == {"first-words": [3, 2, 1], "longest-words": [3, 4, 3], "tf-idf": [2, 3, 2]}
     assert EXPLAINERS["gold"].explain(request)[0].tolist() == [0, 1, 1]
     assert EXPLAINERS["all"].explain(request)[0].tolist() == [1, 1, 1]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from families import CONFIGS, tiny, trained
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from typer.testing import CliRunner
@@ -41,6 +42,22 @@ def test_a_stock_model_is_explained_and_left_as_it_was(stock: tuple, method: str
     assert ranked == sorted(ranked, reverse=True)
 
 
+def test_modules_are_left_as_they_were_and_gradients_are_always_on(stock: tuple) -> None:
+    model, tokenizer = stock
+    model.train()
+    model.bert.embeddings.eval()
+    before = [module.training for module in model.modules()]
+    with torch.inference_mode():
+        made = explain(model, tokenizer, "the film was good", target=np.int64(1))
+    assert made.target == "POS" and np.ptp(made.scores) > 0
+    assert [module.training for module in model.modules()] == before and not all(before)
+
+
+def test_a_line_is_a_sentence(stock: tuple) -> None:
+    scores = explain(*stock, "the film\nwas not bad", "occlusion-sentence").scores
+    assert scores[0] == scores[1] != scores[2] == scores[3] == scores[4]
+
+
 @pytest.mark.parametrize("family", CONFIGS)
 def test_every_family_is_explained(family: str) -> None:
     model = tiny(family)
@@ -71,6 +88,14 @@ def test_what_cannot_be_explained_is_said(stock: tuple) -> None:
         ({"method": "nothing"}, "unknown; choose from"),
         ({"target": "other"}, "target other: choose from NEG, POS"),
         ({"target": 2}, "target 2"),
+        ({"pool": "median"}, "pool median: choose from max, sum, mean"),
+        ({"sign": "abs"}, "sign abs: choose from signed, absolute"),
+        ({"pair": ["one", "two"]}, "pair: 2 for 1 texts; give one for each"),
+        ({"pair": []}, "pair: 0 for 1 texts"),
+        ({"batch_size": 0}, "--batch-size 0: give a number of windows above 0"),
+        ({"batch_size": "many"}, "--batch-size many"),
+        ({"operating_point": 2.0}, "operating_point 2.0: the model is no AdapLeR checkpoint"),
+        ({"method": "attention@\u00b2"}, "method attention@\u00b2: give a layer from 0"),
     ):
         with pytest.raises(UsageError, match=reason):
             explain(*stock, "good film", **options)

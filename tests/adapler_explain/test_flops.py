@@ -9,10 +9,11 @@ import pytest
 import torch
 from conftest import random_batch, tiny_model
 from families import CONFIGS, batch_for, tiny
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 from transformers import BertConfig, ElectraConfig, RobertaConfig
 
-from adapler_explain import backbones, flops, packed_encoder
+from adapler_explain import backbones, flops, forced, packed_encoder, rollout, saliency
 
 
 def prepacked(rows: torch.Size, *others: object, out_shape: torch.Size, **_: object) -> int:
@@ -26,6 +27,43 @@ def counted(call: Callable[[], object]) -> int:
     with FlopCounterMode(display=False, custom_mapping=known) as counter, in_the_open:
         call()
     return counter.get_total_flops()
+
+
+class Counter(TorchDispatchMode):
+    """Counts what runs, the way back too, of which PyTorch's own counter makes an error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if func._overloadpacket in flop_registry:
+            self.flops += flop_registry[func._overloadpacket](*args, **(kwargs or {}), out_val=made)
+        return made
+
+
+@pytest.mark.parametrize("length", [1, 9, 31])
+def test_the_way_back_against_pytorchs_formulas(length: int) -> None:
+    model, batch, target = tiny_model(), random_batch([length]), torch.tensor([1])
+    config, layers = model.config, model.config.num_hidden_layers
+    there = flops.unpruned(config, length)
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        with Counter() as counter:
+            saliency.input_x_gradient(model, batch, target)
+        assert counter.flops == there + flops.gradient(config, [length] * layers)
+        for layer in range(layers):
+            with Counter() as counter:
+                rollout.attention_x_gradient(model, batch, target, layer)
+            assert counter.flops == there + flops.value_gradient(config, length, layer)
+        with torch.no_grad():
+            alive = model(**batch).alive
+        kept = [int(layer.sum()) for layer in alive]
+        with Counter() as counter:
+            saliency.embedding_gradients(
+                model, batch, target, lambda model, packed: forced.logits_with(model, packed, forced.frozen(alive))
+            )
+        assert counter.flops == flops.decided(config, length, kept) + flops.gradient(config, kept)
 
 
 @pytest.mark.parametrize("length", [1, 9, 31])

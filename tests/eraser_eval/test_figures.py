@@ -197,7 +197,9 @@ def test_tables_in_every_form(run: Run) -> None:
     assert r"random\_\&\_\%" in body and "\\bottomrule" in body and body.count("\\textbf{") >= 8
     assert text.count(" \\\\\n") == 8 and "% fpr|unit:word" in text
     made = pd.read_csv(pd.io.common.StringIO(tables.table([run], ["fpr", "log_odds"], "csv", title_of)))
-    assert set(made["metric"]) == {"fpr", "log_odds"} and len(made) == 12
+    assert set(made["metric"]) == {"fpr", "log_odds"} and len(made) == 11
+    # A rationale that is no ranking has no figures by share of the words.
+    assert set(made["method"]) - set(made[made["metric"] == "log_odds"]["method"]) == {"gold"}
     for form, metrics, reason in (("word", [], "--format word"), ("csv", ["taste"], "--metrics taste")):
         with pytest.raises(UsageError, match=reason):
             tables.table([run], metrics, form, title_of)

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from adapler_explain.evaluate import EvalConfig
 from adapler_explain.paper.plan import BASE, Task, Variant
 from adapler_explain.paper.reuse import explained
-from adapler_explain.paper.tasks import trained, tuned
+from adapler_explain.paper.tasks import spread, trained, tuned
 from adapler_explain.training import TrainConfig
 from eraser_eval.grid import Grid, Shown
 from eraser_eval.task_score import metric_title
@@ -46,6 +47,7 @@ def variant_figures(variant: Variant, task: Task, base: TrainConfig, run: Path, 
     return {
         "variant": variant.name,
         "title": variant.title,
+        "seed": config.seed,
         "metric": found["metric"],
         "reference_score": found["reference_score"],
         "documents": found["documents"],
@@ -101,32 +103,46 @@ def best_at(points: Sequence[Mapping[str, Any]], speed: float) -> float | None:
 
 
 def grid(rows: Sequence[Mapping[str, Any]], title: str) -> Grid:
-    """The table of :func:`variant_figures`; the best of a column is bold."""
+    """The table of :func:`variant_figures`; the best of a column is bold.
 
-    def column(values: Sequence[float | None], form: str) -> list[Shown]:
-        best = max((value for value in values if value is not None), default=None)
+    Several seeds of a variant are a mean with the lowest and the highest; a dash where one of them has no figure.
+    """
+    variants = {row["title"]: [other for other in rows if other["title"] == row["title"]] for row in rows}
+
+    def column(read: Callable[[Mapping[str, Any]], float | None], form: str, unit: str = "") -> list[Shown]:
+        found: list[list[float]] = []
+        for runs in variants.values():
+            values = [value for run in runs if (value := read(run)) is not None]
+            found.append(values if len(values) == len(runs) else [])
+        best = max((mean(values) for values in found if values), default=None)
         return [
-            Shown("–") if value is None else Shown(form.format(value), "bold" if value == best else "")
-            for value in values
+            Shown(spread(values, form) + unit, "bold" if mean(values) == best else "") if values else Shown("–")
+            for values in found
         ]
 
-    scores = column([100 * row["score"] for row in rows], "{:.1f}")
-    speeds = column([row["flops_speedup"] for row in rows], "{:.2f}×")
-    drops = column([row["max_drop_speedup"] for row in rows], "{:.2f}×")
-    levels = [
-        column([None if (v := row["score_at_speed"][f"{s:g}"]) is None else 100 * v for row in rows], "{:.1f}")
-        for s in SPEEDS
+    def at(speed: float) -> Callable[[Mapping[str, Any]], float | None]:
+        return lambda row: None if (score := row["score_at_speed"][f"{speed:g}"]) is None else 100 * score
+
+    columns = [
+        column(lambda row: 100 * row["score"], ".1f"),
+        column(lambda row: row["flops_speedup"], ".2f", "×"),
+        column(lambda row: row["max_drop_speedup"], ".2f", "×"),
+        *(column(at(speed), ".1f") for speed in SPEEDS),
     ]
     people = any(row["agreement"] is not None for row in rows)
     if people:
-        levels.append(column([row["agreement"] for row in rows], "{:.3f}"))
+        columns.append(column(lambda row: row["agreement"], ".3f"))
     metric = metric_title(rows[0]["metric"])
     head = ["variant", metric, "fewer FLOPs", "fewer FLOPs at 1 point lost"]
+    # One of each fine-tuned model.
+    references = list(dict.fromkeys(100 * row["reference_score"] for row in next(iter(variants.values()))))
+    seeds = max(map(len, variants.values()))
     return Grid(
         [*head, *(f"{metric} at ≥ {speed:g}×" for speed in SPEEDS), *(["AP, people's words"] if people else [])],
-        [[row["title"], *cells] for row, *cells in zip(rows, scores, speeds, drops, *levels, strict=True)],
+        [[name, *cells] for name, *cells in zip(variants, *columns, strict=True)],
         f"Training with one thing changed; {title}, val, {rows[0]['documents']} documents. The fine-tuned model scores "
-        f"{100 * rows[0]['reference_score']:.1f}. First at the thresholds that training ended with, then with all "
+        f"{spread(references, '.1f')}. First at the thresholds that training ended with, then with all "
         "thresholds scaled by one factor; chosen and reported on val."
-        + (" Last: average precision of the predictors' scores for the words that people marked." if people else ""),
+        + (" Last: average precision of the predictors' scores for the words that people marked." if people else "")
+        + (f" {seeds} seeds: mean (lowest–highest)." if seeds > 1 else ""),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from adapler_explain.environment import describe
 from adapler_explain.evaluate import EvalConfig
 from adapler_explain.explainers import title_of
 from adapler_explain.paper import ablations, document, dropping, tasks
-from adapler_explain.paper.plan import BASE, BY_PHI, BY_TEACHER, VARIANTS, PaperConfig, Scale, Task, Variant
+from adapler_explain.paper.plan import BASE, BY_PHI, BY_TEACHER, COMPARED, VARIANTS, PaperConfig, Scale, Task, Variant
 from adapler_explain.paper.reuse import current, explained
 from adapler_explain.training import TrainConfig
 from eraser_eval import figures
@@ -94,7 +94,7 @@ class Making:
     def ablations(self) -> None:
         """Training with one thing changed, and equal budgets with another decider; teachers on other data sets too."""
         for task in self._there([self.scale.ablation], ()):
-            self._compared(task, VARIANTS, "ablations")
+            self._compared(replace(task, seeds=task.seeds[:1]), VARIANTS, "ablations")
             name = tasks.name_of(task.dataset)
             self._drawn(name, BY_TEACHER, "ablations/teacher")
             self._drawn(name, BY_PHI, "ablations/phi")
@@ -102,20 +102,22 @@ class Making:
             self._dropping(task)
         for task in self._there(self.scale.teachers, ()):
             name = tasks.name_of(task.dataset)
-            self._compared(task, BY_TEACHER, f"teachers-{name}")
-            self._drawn(name, BY_TEACHER, f"ablations/{name}-teacher")
+            self._compared(task, COMPARED, f"teachers-{name}")
+            if name != tasks.name_of(self.scale.ablation.dataset):
+                self._drawn(name, COMPARED, f"ablations/{name}-teacher")
 
     def _compared(self, task: Task, variants: Sequence[Variant], table: str) -> None:
         """Train those of ``variants`` that the data set has the words for, and write their ``table``."""
         name = tasks.name_of(task.dataset)
         train, val = (load(task.dataset, split, Path(self._root) if self._root else None) for split in ("train", "val"))
         marked, people = (any(example.gold_mask.any() for example in part.examples) for part in (train, val))
-        base = self._train(task, task.seeds[0], self._variant(name, BASE))
         rows = []
         for variant in variants:
-            if marked or not variant.supervised:
-                self.say(f"{name}, ablation {variant.name}")
-                rows.append(ablations.variant_figures(variant, task, base, self._variant(name, variant.name), people))
+            for seed in task.seeds if marked or not variant.supervised else ():
+                self.say(f"{name}, ablation {variant.name}, seed {seed}")
+                base = self._train(task, seed, self._variant(name, BASE, seed))
+                run = self._variant(name, variant.name, seed)
+                rows.append(ablations.variant_figures(variant, task, base, run, people))
         write_json(self.folder / f"{table}.json", {"title": val.info.title, "rows": rows})
         document.write_table(self.folder, table, ablations.grid(rows, val.info.title))
 
@@ -144,8 +146,8 @@ class Making:
         root = Path(self.config.runs) if self.config.runs else self.folder / "runs"
         return root / f"{tasks.name_of(task.dataset)}-{seed}"
 
-    def _variant(self, dataset: str, name: str) -> Path:
-        return self.folder / "runs" / f"ablation-{dataset}" / name
+    def _variant(self, dataset: str, name: str, seed: int = 0) -> Path:
+        return self.folder / "runs" / f"ablation-{dataset}{f'-{seed}' if seed else ''}" / name
 
     @property
     def _root(self) -> str | None:

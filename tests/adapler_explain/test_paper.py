@@ -30,7 +30,7 @@ SMALL = Scale(
     (Task("movies", TINY, seeds=(0, 1)), Task("multirc")),
     Task("movies", TINY, split="val"),
     ("movies", "multirc"),
-    teachers=(Task("movies", TINY, split="val"), Task("multirc")),
+    teachers=(Task("movies", TINY, split="val", seeds=(0, 1)), Task("multirc")),
 )
 CHOSEN = ("base", "teacher-rollout", "teacher-human", "phi-double", "no-theta")
 
@@ -38,7 +38,7 @@ CHOSEN = ("base", "teacher-rollout", "teacher-human", "phi-double", "no-theta")
 @pytest.fixture
 def config(tmp_path: Path, stock_checkpoint: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> PaperConfig:
     monkeypatch.setattr(paper_package, "SCALES", {"small": SMALL, "quick": plan.SCALES["quick"]})
-    for name in ("VARIANTS", "BY_TEACHER", "BY_PHI"):
+    for name in ("VARIANTS", "BY_TEACHER", "COMPARED", "BY_PHI"):
         chosen = tuple(variant for variant in getattr(plan, name) if variant.name in CHOSEN)
         monkeypatch.setattr(making, name, chosen)
     out = str(tmp_path / "paper")
@@ -64,7 +64,7 @@ def test_the_folder_holds_everything_and_is_not_made_twice(
 ) -> None:
     said: list[str] = []
     folder = paper(config, said.append)
-    assert [line for line in said if "left out" in line] and "movies, ablation no-theta" in said
+    assert [line for line in said if "left out" in line] and "movies, ablation no-theta, seed 0" in said
     for name in ("tasks", "rationales-movies", "ablations", "dropping", "teachers-movies"):
         assert (folder / f"{name}.tex").read_text().count("\\bottomrule") == 1
         assert (folder / f"{name}.md").read_text() in (folder / "README.md").read_text()
@@ -72,7 +72,7 @@ def test_the_folder_holds_everything_and_is_not_made_twice(
     compiled(folder)
     assert "Left out: --data-root" in (folder / "README.md").read_text()
     drawn = ("tasks/movies-frontier", "movies/layers", "movies/bars")
-    for name in (*drawn, "ablations/teacher", "ablations/phi", "ablations/movies-teacher"):
+    for name in (*drawn, "ablations/teacher", "ablations/phi"):
         assert (folder / "figures" / f"{name}.pdf").is_file() and (folder / "figures" / f"{name}.csv").is_file()
         assert f"figures/{name}.pdf" in (folder / "paper.tex").read_text()
     rows = json.loads((folder / "tasks.json").read_text())["rows"]
@@ -81,7 +81,11 @@ def test_the_folder_holds_everything_and_is_not_made_twice(
     assert set(found) == set(CHOSEN) and found["phi-double"]["train"]["phi"] == 2 * found["base"]["train"]["phi"]
     assert all(0 < row["agreement"] <= 1 for row in found.values())
     teachers = json.loads((folder / "teachers-movies.json").read_text())["rows"]
-    assert teachers == [found[name] for name in ("base", "teacher-rollout", "teacher-human")]
+    assert [(row["variant"], row["seed"]) for row in teachers] == [
+        (name, seed) for name in ("base", "teacher-human") for seed in (0, 1)
+    ]
+    assert teachers[::2] == [found[name] for name in ("base", "teacher-human")]
+    assert "2 seeds: mean (lowest–highest)" in (folder / "teachers-movies.md").read_text()
     assert (folder / "teachers-movies.csv").read_text().count("\n") == 1 + len(teachers)
     explained = json.loads((folder / "runs/ablation-movies/base/explained/manifest.json").read_text())
     assert (explained["split"], explained["methods"]) == ("val", ["adapler", "contribution"])
@@ -110,8 +114,7 @@ def test_it_goes_on_where_it_was_cut_off(config: PaperConfig, tmp_path: Path, mo
     with pytest.raises(KeyboardInterrupt):
         paper(replace(config, parts=("ablations",)))
     folder = paper(replace(config, parts=("ablations",)))
-    teachers = [name for name in CHOSEN if name == plan.BASE or name.startswith("teacher")]
-    assert len(calls) == 3 + len(CHOSEN) + len(teachers)
+    assert len(calls) == 3 + len(CHOSEN) + 2 * len({"base", "teacher-human"})
     for name in ("ablations.md", "dropping.md"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
 

@@ -26,6 +26,7 @@ from adapler_explain.predict import OWN, Explained
 from adapler_explain.results import figures_of, write_results
 from adapler_explain.run_folder import check_claim, claim
 from adapler_explain.streaming import predict_all
+from adapler_explain.teachers import TEACHERS
 from adapler_explain.windows import POOLS, SIGNS
 from eraser_eval import human, score
 from eraser_eval.datasets import Split, bundled, limited, load
@@ -218,7 +219,14 @@ def manifest_of(config: EvalConfig, split: Split, methods: Sequence[str], explai
             "data_checksum": split.checksum,
             "environment": describe(config.device),
         }
+        | ({"supervised": True} if is_supervised(explained.adapler) else {})
     )
+
+
+def is_supervised(adapler: Classifier) -> bool:
+    """Whether words that people marked taught the predictors."""
+    teacher = TEACHERS.get(getattr(adapler.model.config, "teacher", ""))
+    return teacher is not None and teacher.supervised
 
 
 def model_path(config: EvalConfig, split: Split) -> str:

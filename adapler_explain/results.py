@@ -65,6 +65,7 @@ def figures_of(
         "layer": manifest["layer"],
         "operating_point": manifest["operating_factor"],
         "prevalence": float(np.mean([example.gold_mask.mean() for example in examples])),
+        **({"supervised": True} if manifest.get("supervised") else {}),
         "classification": classification,
         "efficiency": score.efficiency(own),
         "chance": score.chance_levels(examples, budgets, measured),

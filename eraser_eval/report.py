@@ -90,6 +90,8 @@ def notes(figures: Figures) -> list[str]:
         "[95 % percentile bootstrap interval over documents; of a difference, paired]. A star: the difference to "
         f"adapler is significant at {significance.LEVEL:g} (approximate randomisation, Holm over the methods).",
     ]
+    if figures.get("supervised"):
+        lines.append("AdapLeR's predictors were taught with words that people marked: its own rows are supervised.")
     lines += verdict(figures)
     if "human" in figures["methods"]:
         lines.append("human: each annotator's words against those that at least half of the others marked.")

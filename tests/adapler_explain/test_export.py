@@ -92,6 +92,20 @@ def test_the_commands_of_a_card_are_those_of_the_program(run: Path) -> None:
     assert all(getattr(seen["config"], key) == settings[key] for key in settings.keys() & asdict(seen["config"]))
 
 
+def test_what_people_taught_is_said_to_be_supervised(run: Path, tmp_path: Path, data_root: Path) -> None:
+    told = "words that people marked"
+    assert told not in card(run, None, None)
+    config = TrainConfig("movies", str(run / "fine-tuned"), str(tmp_path / "human"), str(data_root), teacher="human")
+    kept = train(replace(config, window_pieces=20, fine_tune_epochs=1, epochs=1, tolerance=1.0))
+    assert json.loads((kept / "val.json").read_text())["supervised"] is True
+    assert f"teacher human (supervised: it reads {told})" in card(kept.parent, None, None)
+    for model, supervised in ((kept, True), (run / "adapler", False)):
+        asked = EvalConfig("movies", data_root=str(data_root), model=str(model), methods=("random",))
+        folder, figures = evaluate(replace(asked, output_dir=str(tmp_path / model.parent.name / "eval")))
+        assert (f"taught with {told}" in (folder / "table.md").read_text()) is supervised
+        assert figures.get("supervised", False) is supervised
+
+
 @pytest.mark.parametrize("factor", [1.0, 0.85])
 def test_a_card_says_where_thresholds_were_lowered(run: Path, factor: float) -> None:
     path = run / "adapler" / "val.json"

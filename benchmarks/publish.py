@@ -24,7 +24,7 @@ SHOWN = ("bars", "pareto", "agreement", "calibration")
 CURVES = ("layers", "precision-recall", "position")
 FEW = ("adapler", "contribution", "attention", "attention-rollout", "input-x-gradient", "lrp", "lime", "random")
 # Of the folder of `paper`.
-TABLES = ("tasks.json", "tasks.md", "ablations.json", "ablations.md", "dropping.json", "dropping.md")
+TABLES = ("tasks", "ablations", "teachers-*", "dropping")
 
 
 def publish_run(folder: Path, target: Path, data_root: Path | None, look: str) -> None:
@@ -50,8 +50,8 @@ def publish_run(folder: Path, target: Path, data_root: Path | None, look: str) -
 def publish_paper(folder: Path, target: Path) -> None:
     """Publish the folder of ``paper``."""
     for name in TABLES:
-        if (folder / name).is_file():
-            shutil.copy2(folder / name, target / name)
+        for path in sorted([*folder.glob(f"{name}.json"), *folder.glob(f"{name}.md")]):
+            shutil.copy2(path, target / path.name)
     for part in ("tasks", "ablations"):
         for path in sorted((folder / "figures" / part).glob("*")):
             if path.suffix != ".svg":

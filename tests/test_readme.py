@@ -56,10 +56,12 @@ def test_task_table_is_that_of_the_committed_runs(readme: str) -> None:
 def test_ablations_are_those_of_the_committed_runs(readme: str) -> None:
     found = json.loads((RESULTS.parent / "ablations.json").read_text(encoding="utf-8"))
     dropped = json.loads((RESULTS.parent / "dropping.json").read_text(encoding="utf-8"))
-    for name, made in (
-        ("ablations", ablations.grid(found["rows"], found["title"]).markdown()),
-        ("dropping", dropping.grid(dropped).markdown()),
-    ):
+    tables = {"ablations": ablations.grid(found["rows"], found["title"]), "dropping": dropping.grid(dropped)}
+    for path in sorted(RESULTS.parent.glob("teachers-*.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        tables[path.stem] = ablations.grid(found["rows"], found["title"])
+    assert len(tables) == 4
+    for name, made in ((name, grid.markdown()) for name, grid in tables.items()):
         assert made == (RESULTS.parent / f"{name}.md").read_text(encoding="utf-8")
         shown = re.search(rf"<!-- {name}: docs/results/{name}.md -->\n(.*?)<!-- end -->", readme, re.S)
         assert shown and shown.group(1).strip() == made.strip()

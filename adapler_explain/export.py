@@ -116,9 +116,7 @@ def card(run: Path, figures: Row | None, base_model: str | None) -> str:
         "",
         "## How it was made",
         "",
-        "```",
-        command(settings | {"output_dir": str(run)}),
-        "```",
+        *_how(settings, run),
         "",
         f"- Recipe {settings['recipe']}, teacher {teacher}, seed {settings['seed']}, "
         f"γ = {settings['gamma']:g}, φ = {settings['phi']:g}; "
@@ -156,6 +154,13 @@ def card(run: Path, figures: Row | None, base_model: str | None) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _how(settings: Row, run: Path) -> list[str]:
+    """The command that trained it, as Markdown; rows in memory were trained on from Python."""
+    if settings["source"] == "own rows":
+        return ["From Python, on rows in memory."]
+    return ["```", command({**settings, "output_dir": str(run)}), "```"]
 
 
 def command(settings: Row) -> str:

@@ -80,6 +80,22 @@ def gradient(config: Any, processed: Sequence[int]) -> int:
     return layers + _last_layer(shape, processed[-1], last, 2) + _head(config)
 
 
+def relevance(config: Any, pieces: int) -> int:
+    """FLOPs of the way back of layer-wise relevance with nothing removed: of attention through the values alone."""
+    shape = backbones.shape(config)
+    *reaches, last = shape.reaches
+    # A fused map goes back as a whole.
+    maps = 4 if shape.fused else 2
+    of_cls = 2 * ((4 if shape.fused else 1) * shape.hidden**2 + shape.feed_forward)
+    of_each = 2 * (3 if shape.fused else 1) * shape.hidden**2
+    seen = pieces if last is None else min(pieces, last + 1)
+    layers = sum(
+        2 * (maps * shape.hidden**2 + shape.feed_forward) * pieces + 2 * shape.hidden * _pairs(pieces, reach)
+        for reach in reaches
+    )
+    return layers + of_cls + of_each * pieces + 2 * shape.hidden * seen + _head(config)
+
+
 def value_gradient(config: Any, pieces: int, layer: int) -> int:
     """FLOPs of the way back from a logit to the values of attention in ``layer``, from 0, with nothing removed."""
     shape = backbones.shape(config)

@@ -113,7 +113,8 @@ def end_with_starter() -> None:
             time.sleep(0.2)
         os._exit(128 + signal.SIGTERM)
 
-    if starter:
+    # Windows has no parents that change: there the starter's own signals end the others.
+    if starter and os.name == "posix":
         threading.Thread(target=watch, daemon=True).start()
 
 
@@ -139,18 +140,21 @@ def start(command: Sequence[str], count: int) -> int:
     shared = {"OMP_NUM_THREADS": threads, **os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     shared |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), STARTER: str(os.getpid())}
     program = [sys.executable, "-m", "adapler_explain.cli", *command]
-    workers = [
-        subprocess.Popen(program, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(count)
-    ]
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    workers: list[subprocess.Popen[bytes]] = []
+    # Only the main thread may set what a signal does.
+    mine = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number)) if mine else None
     try:
+        for rank in range(count):
+            workers.append(subprocess.Popen(program, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}))
         return _first_failure(workers)
     finally:
         for worker in workers:
             worker.terminate()
         for worker in workers:
             worker.wait()
-        signal.signal(signal.SIGTERM, before)
+        if mine:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _first_failure(workers: Sequence[subprocess.Popen[bytes]]) -> int:

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 POOL = 32
 # Settings that change neither what is computed nor whether a run may go on.
 FREE = ("output_dir", "checkpoint_minutes", "device")
-# What may lie in a run's folder before it begins, beside hidden files: stages that another has done.
-OWN = {"fine-tuned", "saliency", "adapler", "metrics.jsonl"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,9 @@ class Run:
         self.folder = Path(config.output_dir)
         self.world: World = world(config.device)
         train, val = data or self._read()
-        self.train_split, self.val_split = limited(train, config.limit), limited(val, config.val_limit)
+        self.train_split = limited(train, config.limit)
+        # Rows in memory know no more classes than occur among them.
+        self.val_split = replace(limited(val, config.val_limit), info=train.info)
         self.labels = self.train_split.info.labels
         self._check_data()
         self.class_weights = self._class_weights().to(self.world.device)
@@ -111,11 +111,11 @@ class Run:
 
     def _check_data(self) -> None:
         """Raise DataError where a classifier cannot be trained on the data, or not be judged."""
-        for split in (self.train_split, self.val_split):
+        for split, option in ((self.train_split, "--limit"), (self.val_split, "--val-limit")):
             there = {example.label for example in split.examples}
             if len(there) < 2:
-                reason = f"has one class only ({there.pop()}); a classifier needs two"
-                raise DataError(split.file, reason if split.total == len(split.examples) else f"{reason}: read more")
+                more = "" if split.total == len(split.examples) else f"; {option} {len(split.examples)} may be too few"
+                raise DataError(split.file, f"has one class only ({there.pop()}); a classifier needs two{more}")
         known = {example.label for example in self.train_split.examples}
         for example in self.val_split.examples:
             if example.label not in known:
@@ -123,7 +123,8 @@ class Run:
                 raise DataError(self.val_split.file, reason, example.line)
         missing = [label for label in self.labels if label not in known]
         if missing:
-            raise DataError(self.train_split.file, f"has no example of {', '.join(missing)}; add some, or read more")
+            reason = f"has no example of {', '.join(missing)}; add some, or give a higher --limit"
+            raise DataError(self.train_split.file, reason)
         if self.is_supervised and not any(example.gold_mask.any() for example in self.train_split.examples):
             raise UsageError(
                 f"--teacher {self.config.teacher}: reads words that people marked, and {self.train_split.file} has "
@@ -261,7 +262,7 @@ class Run:
         """Write the manifest, or check that the folder's run was asked the same.
 
         Raises:
-            UsageError: it was asked something else, or the folder is of something else.
+            UsageError: it was asked something else, or the manifest is of something else.
         """
         settings: dict[str, Any] = {"command": "train", "adapler_explain": __version__} | asdict(self.config)
         settings |= {"model_checksum": self.model_checksum, "source": self.train_split.source}
@@ -281,13 +282,6 @@ class Run:
                 raise UsageError(
                     f"--output-dir {self.folder}: holds a run with other settings ({', '.join(changed)}); "
                     "give the same settings to go on, or another folder"
-                )
-        elif self.world.is_first:
-            names = sorted(path.name for path in self.folder.iterdir())
-            foreign = [name for name in names if name not in OWN and not name.startswith(".")]
-            if foreign:
-                raise UsageError(
-                    f"--output-dir {self.folder}: holds what is of no run ({foreign[0]}); give an empty or a new folder"
                 )
         if self.world.is_first:
             sweep(self.folder)

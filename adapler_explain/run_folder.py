@@ -30,6 +30,12 @@ def check_claim(folder: Path, manifest: Mapping[str, Any], resume: bool) -> None
     if not isinstance(old, dict) or old.get("command") != "eval":
         raise UsageError(f"--output-dir {folder}: holds files that are no run of eval; give an empty or a new folder")
     changed = [key for key in manifest if key not in ("methods", "environment") and old.get(key) != manifest[key]]
+    made_by = (old.get("environment") or {}).get("adapler_explain")
+    if resume and made_by != manifest["environment"]["adapler_explain"]:
+        raise UsageError(
+            f"--resume: {folder} holds a run of version {made_by}, whose figures may mean something else; leave "
+            "--resume out or give another --output-dir"
+        )
     lost = [] if resume else [method for method in old["methods"] if method not in manifest["methods"]]
     if resume and changed:
         raise UsageError(
@@ -46,7 +52,8 @@ def claim(folder: Path, manifest: dict[str, Any], resume: bool) -> None:
     path = folder / "manifest.json"
     sweep(folder)
     if resume and path.exists():
-        old = json.loads(path.read_text(encoding="utf-8"))["methods"]
+        before = json.loads(path.read_text(encoding="utf-8"))["methods"]
+        old = [method for method in before if (folder / "predictions" / f"{method}.jsonl").is_file()]
         manifest["methods"] = list(dict.fromkeys([*old, *manifest["methods"]]))
     else:
         for method in EXPLAINERS:

@@ -31,15 +31,16 @@ from eraser_eval.files import exclusive
 # The errors of a full disk, a full quota, and a file that is too large.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PRECISIONS = ("float32", "bfloat16")
-MOST = 1e6
+MOST = 1_000_000
 # What each number may be.
 BOUNDS: Mapping[str, tuple[float, float]] = {
-    **dict.fromkeys(("fine_tune_lr", "lr", "predictor_lr", "dropout", "attention_dropout"), (0, 1)),
+    **dict.fromkeys(("fine_tune_lr", "lr", "predictor_lr"), (0, 1)),
+    **dict.fromkeys(("dropout", "attention_dropout"), (0, 0.99)),
     **dict.fromkeys(("distill", "warmup"), (0, 1)),
     **dict.fromkeys(("threshold_lr", "gamma", "phi", "weight_decay", "checkpoint_minutes"), (0, MOST)),
     **dict.fromkeys(("sharpness", "sharpness_growth", "first_sharpness", "clip"), (1e-6, MOST)),
     **dict.fromkeys(("fine_tune_epochs", "saliency_epochs", "epochs", "batch_size", "accumulate"), (1, MOST)),
-    **dict.fromkeys(("windows_per_document", "limit", "val_limit"), (0, 1e12)),
+    **dict.fromkeys(("windows_per_document", "limit", "val_limit"), (0, MOST * MOST)),
     "tolerance": (-MOST, MOST),
     "window_pieces": (8, MOST),
     "eta": (0.01, 1),
@@ -165,8 +166,7 @@ class TrainConfig:
             value = getattr(self, name)
             # What is no number is in no range.
             if not low <= value <= high:
-                most = "" if high == MOST else f" and at most {high:g}"
-                raise UsageError(f"--{name.replace('_', '-')} {value:g}: give a number of at least {low:g}{most}")
+                raise UsageError(f"--{name.replace('_', '-')} {value}: give a number from {low} to {high}")
 
 
 # The paper's own settings; those of the recommended recipe are the defaults of TrainConfig.

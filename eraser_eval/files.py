@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def sweep(folder: Path) -> None:
     """Remove what a process that was killed while writing left in ``folder``; no other may be writing there."""
     for leftover in folder.rglob(".*.tmp"):
-        if leftover.is_file():
+        if leftover.is_file() and re.fullmatch(r"\..+\.\d+\.tmp", leftover.name):
             leftover.unlink()
 
 

@@ -102,8 +102,8 @@ def notes(figures: Figures) -> list[str]:
 
 def _measured_on(figures: Figures) -> list[str]:
     """Where words were erased: that the methods were measured on different models."""
-    own, others = figures["methods"]["adapler"], figures["methods"].values()
-    if len({row.get("explains") for row in others} - {None}) < 2 or own.get(FAITHFUL[0], {}).get("value") is None:
+    own, explained = figures["methods"]["adapler"], {row.get("explains") for row in figures["methods"].values()}
+    if len(explained & {"pruned", "unpruned", "reference"}) < 2 or own.get(FAITHFUL[0], {}).get("value") is None:
         return []
     apart = [method for method, row in figures["methods"].items() if row.get("explains") == "pruned"]
     return [f"Erasing words is measured on the model that a method explains: of {', '.join(apart)} the pruned one."]

@@ -92,7 +92,11 @@ def lrp(request: Request) -> list[PieceScores]:
     Source: Ali et al. 2022; activations as in Achtibat et al. 2024. See :mod:`adapler_explain.propagation`.
     """
     model = request.classifier.model
-    return request.in_batches(lambda batch, targets, _: pieces.relevance(model, batch, targets), backward=1)
+    return request.in_batches(
+        lambda batch, targets, _: pieces.relevance(model, batch, targets),
+        backward=1,
+        flops_back=lambda length: flops.relevance(model.config, length),
+    )
 
 
 def _baseline(request: Request, batch: Inputs) -> Tensor:

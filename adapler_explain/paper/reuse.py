@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from adapler_explain import __version__
 from adapler_explain.classifier import model_checksum
 from adapler_explain.config import operating_factor
 from adapler_explain.evaluate import EvalConfig, evaluate
@@ -43,7 +44,8 @@ def explained(config: EvalConfig) -> dict[str, Any]:
     if not written.is_file():
         # What a run that goes on must have in common with what it was, beside what decides its figures.
         expected |= {"device": config.device, "model": config.model, "reference_model": config.reference_model}
-    if current(folder / "manifest.json", **expected) is None:
+    found = current(folder / "manifest.json", **expected)
+    if found is None or not (written.is_file() or found["environment"]["adapler_explain"] == __version__):
         shutil.rmtree(folder, ignore_errors=True)
     if not written.is_file():
         evaluate(replace(config, resume=True))

@@ -77,7 +77,7 @@ def find(name: str, root: Path | None = None) -> tuple[DatasetInfo, str, Path]:
 def _own(name: str, root: Path | None) -> tuple[DatasetInfo, str, Path]:
     """A data set of the user's: a folder or a file.
 
-    Its classes are those that occur in train and val, or in test where it is alone, in alphabetical order.
+    Its classes are those that occur in train and val, and in test where there is no train, in alphabetical order.
     """
     path = Path(name)
     known = ", ".join(DATASETS)
@@ -88,7 +88,8 @@ def _own(name: str, root: Path | None) -> tuple[DatasetInfo, str, Path]:
     if path.is_file() and rows.form_of(path) not in rows.SUFFIXES:
         raise UsageError(f"--dataset {name}: a file must end in {', '.join(rows.SUFFIXES)} (perhaps with .gz)")
     there = {split: file for split in SPLITS if (file := _split_file(path, split)).is_file()}
-    told = [path] if path.is_file() else [file for split, file in there.items() if split != "test" or len(there) == 1]
+    learnt = [split for split in there if split != "test" or "train" not in there]
+    told = [path] if path.is_file() else [there[split] for split in learnt]
     if not told:
         raise MissingError(f"--dataset {name}: has no train, val or test file (.jsonl, .csv or .tsv)")
     labels, queries = set(), set()

@@ -52,6 +52,9 @@ def test_the_way_back_against_pytorchs_formulas(length: int) -> None:
         with Counter() as counter:
             saliency.input_x_gradient(model, batch, target)
         assert counter.flops == there + flops.gradient(config, [length] * layers)
+        with Counter() as counter:
+            saliency.relevance(model, batch, target)
+        assert counter.flops == there + flops.relevance(config, length)
         for layer in range(layers):
             with Counter() as counter:
                 rollout.attention_x_gradient(model, batch, target, layer)

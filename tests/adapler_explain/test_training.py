@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification
 
 from adapler_explain import lessons, stages
 from adapler_explain.classifier import Classifier
+from adapler_explain.export import export
 from adapler_explain.loop import Part
 from adapler_explain.run import Run
 from adapler_explain.saliency import input_x_gradient
@@ -261,11 +262,13 @@ def test_classes_of_your_own_files_come_from_train_and_val(config: TrainConfig, 
 
 
 def test_rows_in_memory_are_trained_on(config: TrainConfig) -> None:
-    rows = [{"text": "good film", "label": "fine"}, {"text": "bad film", "label": "poor"}]
-    data = (from_rows(rows * 3, "mine", "train"), from_rows(rows, "mine", "val"))
+    rows = [{"text": f"{word} film", "label": label} for word, label in (("good", "a"), ("bad", "b"), ("the", "c"))]
+    data = (from_rows(rows * 3, "mine", "train"), from_rows(rows[:2], "mine", "val"))
     folder = train(replace(config, dataset="mine", data_root=None), data)
-    assert Classifier.load(folder).labels == ("fine", "poor")
+    assert Classifier.load(folder).labels == ("a", "b", "c")
     assert json.loads((folder.parent / "manifest.json").read_text())["source"] == "own rows"
+    text = (export(folder.parent, Path(f"{folder.parent}-out")) / "README.md").read_text()
+    assert "on rows in memory" in text and "adapler-explain train" not in text
 
 
 @pytest.mark.parametrize(
@@ -283,20 +286,19 @@ def test_rows_in_memory_are_trained_on(config: TrainConfig) -> None:
 )
 def test_numbers_out_of_range_are_refused(config: TrainConfig, change: dict[str, Any]) -> None:
     option = next(iter(change)).replace("_", "-")
-    with pytest.raises(UsageError, match=f"^--{option} .*: give a number of at least"):
+    with pytest.raises(UsageError, match=f"^--{option} .*: give a number from "):
         train(replace(config, **change))
     assert not Path(config.output_dir).exists()
 
 
-@pytest.mark.parametrize(("name", "content"), [("manifest.json", "{"), ("manifest.json", "[]"), ("thesis.tex", "mine")])
-def test_what_is_of_no_run_is_left_alone(config: TrainConfig, name: str, content: str) -> None:
+@pytest.mark.parametrize("content", ["{", "[]", '{"command": "eval"}'])
+def test_what_is_of_no_run_is_left_alone(config: TrainConfig, content: str) -> None:
     folder = Path(config.output_dir)
     folder.mkdir()
-    (folder / name).write_text(content)
-    (folder / ".mine.tmp").write_text("mine")
-    with pytest.raises(UsageError, match=r"holds what is (no run of train|of no run \(thesis\.tex\))"):
+    (folder / "manifest.json").write_text(content)
+    with pytest.raises(UsageError, match="holds what is no run of train"):
         train(config)
-    assert (folder / name).read_text() == content and (folder / ".mine.tmp").exists()
+    assert (folder / "manifest.json").read_text() == content
 
 
 def test_a_stage_that_is_none_is_refused(config: TrainConfig) -> None:

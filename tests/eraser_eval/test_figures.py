@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from adapler_explain import cli
 from adapler_explain.evaluate import EvalConfig, evaluate
 from adapler_explain.explainers import title_of
-from eraser_eval import figures, tables
+from eraser_eval import figures, report, tables
 from eraser_eval.comparing import compare
 from eraser_eval.errors import DataError, MissingError, UsageError
 from eraser_eval.figures import data, draw, style
@@ -203,6 +203,28 @@ def test_tables_in_every_form(run: Run) -> None:
     for form, metrics, reason in (("word", [], "--format word"), ("csv", ["taste"], "--metrics taste")):
         with pytest.raises(UsageError, match=reason):
             tables.table([run], metrics, form, title_of)
+
+
+def test_what_erasing_does_is_compared_among_explanations_of_one_model() -> None:
+    def row(explains: str, budget: str = "adapler") -> dict[str, str]:
+        return {"explains": explains, "budget": budget}
+
+    methods = {
+        "adapler": row("pruned"),
+        "saliency": row("reference"),
+        "lrp": row("reference"),
+        "gold": row("reference"),
+    }
+    methods |= {"people": row("nothing: predictions from elsewhere", "own")}
+    assert tables.rivals_of(methods, "comprehensiveness_aopc") == ["saliency", "lrp"]
+    assert tables.rivals_of(methods, "average_precision") == ["adapler", "saliency", "lrp"]
+    figures = {"methods": methods | {"adapler": row("pruned") | {"comprehensiveness_aopc": {"value": 0.1}}}}
+    assert report._measured_on(figures) == [
+        "Erasing words is measured on the model that a method explains: of adapler the pruned one."
+    ]
+    for method in ("saliency", "lrp", "gold"):
+        methods[method]["explains"] = "pruned"
+    assert report._measured_on(figures) == []
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed here")

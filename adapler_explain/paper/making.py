@@ -53,10 +53,10 @@ class Making:
         rows = []
         for task in self._there(self.scale.tasks, self.config.tasks):
             for seed in task.seeds:
-                self.say(f"task {task.name}, seed {seed}")
+                self.say(f"task {tasks.name_of(task.dataset)}, seed {seed}")
                 run = self._run(task, seed)
                 rows.append(tasks.task_figures(task, run, self._train(task, seed, run), self._batch_sizes))
-            self._frontier([self._run(task, task.seeds[0])], f"tasks/{task.name}-frontier")
+            self._frontier([self._run(task, task.seeds[0])], f"tasks/{tasks.name_of(task.dataset)}-frontier")
         write_json(self.folder / "tasks.json", {"rows": rows})
         if rows:
             document.write_table(self.folder, "tasks", tasks.grid(rows))
@@ -144,7 +144,7 @@ class Making:
 
     def _run(self, task: Task, seed: int) -> Path:
         root = Path(self.config.runs) if self.config.runs else self.folder / "runs"
-        return root / f"{task.name}-{seed}"
+        return root / f"{tasks.name_of(task.dataset)}-{seed}"
 
     def _variant(self, dataset: str, name: str, seed: int = 0) -> Path:
         return self.folder / "runs" / f"ablation-{dataset}{f'-{seed}' if seed else ''}" / name

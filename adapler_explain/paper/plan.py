@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from eraser_eval.datasets import bundled
 
@@ -19,8 +18,6 @@ class Task:
         split: what is reported.
         measured, tuned: most documents of that split, and of val for tuning; 0: all.
         seeds: a training run for each.
-        suffix: of the name of its runs, where a data set has several tasks.
-        note: what its row says beside the data set.
     """
 
     dataset: str
@@ -29,17 +26,6 @@ class Task:
     measured: int = 0
     tuned: int = 0
     seeds: tuple[int, ...] = (0,)
-    suffix: str = ""
-    note: str = ""
-
-    @property
-    def name(self) -> str:
-        """The name of its runs.
-
-        >>> Task("sst2").name, Task("data/sample/movies", suffix="human").name
-        ('sst2', 'movies-human')
-        """
-        return Path(self.dataset).name + (f"-{self.suffix}" if self.suffix else "")
 
 
 @dataclass(frozen=True)
@@ -147,12 +133,6 @@ SCALES: Mapping[str, Scale] = {
         "parts of train, few epochs: for two cores",
         (
             Task("movies", LONG | {"fine_tune_epochs": 5, "saliency_epochs": 2, "epochs": 4}),
-            Task(
-                "movies",
-                LONG | {"fine_tune_epochs": 5, "epochs": 2, "teacher": "human"},
-                suffix="human",
-                note="taught by people (supervised)",
-            ),
             Task("sst2", {"limit": 20000, "fine_tune_epochs": 2, "epochs": 3}, split="val"),
             Task("mrpc"),
             Task("hatexplain", {"limit": 3000} | SHORT, tuned=600, seeds=(0, 1, 2)),

@@ -116,7 +116,7 @@ def task_figures(task: Task, run: Path, config: TrainConfig, batch_sizes: tuple[
     val = json.loads((run / "adapler" / "val.json").read_text(encoding="utf-8"))
     settings = {key: value for key, value in settings.items() if key not in PLACES}
     found = {key: value for key, value in measured.items() if key not in PLACES}
-    return {"dataset": task.name, "note": task.note} | found | {"train": settings, "val": val}
+    return {"dataset": name_of(task.dataset)} | found | {"train": settings, "val": val}
 
 
 def grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
@@ -133,7 +133,7 @@ def grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
         kept = [mean(layer) for layer in zip(*(run["kept_per_layer"] for run in runs), strict=True)]
         lines.append(
             [
-                f"{first['title']}, {first['split']} ({size})" + (f", {note}" if (note := first.get("note")) else ""),
+                f"{first['title']}, {first['split']} ({size})",
                 metric_title(first["metric"]),
                 spread([100 * run["fine_tuned"]["score"] for run in runs], ".1f"),
                 spread([100 * run["pruned"]["score"] for run in runs], ".1f")

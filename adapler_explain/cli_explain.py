@@ -36,10 +36,12 @@ def explain_command(
     if output_format not in FORMATS:
         raise UsageError(f"--format {output_format}: choose {', '.join(FORMATS)}")
     from adapler_explain.classifier import Classifier, check_device
+    from adapler_explain.explainers import named
     from adapler_explain.explanation import explain
     from eraser_eval.datasets import bundled
 
     check_device(device)
+    named(method, option="--method")
     classifier = Classifier.load(model or str(bundled("models/adapler-movies")), device)
     made = explain(
         classifier.model,

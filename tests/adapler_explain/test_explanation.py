@@ -138,7 +138,7 @@ def test_the_command(checkpoint: Path, tmp_path: Path) -> None:
         assert file.read_text().startswith(begin)
     with pytest.raises(UsageError, match="--format pdf"):
         run(cli.app, ["explain", "good", "--format", "pdf"], catch_exceptions=False)
-    with pytest.raises(UsageError, match="^--method nope: unknown"):
+    with pytest.raises(UsageError, match=r"^--method nope: unknown"):
         run(cli.app, ["explain", "good", "--method", "nope"], catch_exceptions=False)
     asked = ["explain", "good film", "--model", str(checkpoint), "--method", "integrated-gradients"]
     assert "completeness error" in run(cli.app, asked, catch_exceptions=False).output

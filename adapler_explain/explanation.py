@@ -143,11 +143,7 @@ def explain(
     """
     texts = [text] if isinstance(text, str) else list(text)
     seconds = [pair] if isinstance(pair, str) else pair
-    for name, value, choices in (("pool", pool, POOLS), ("sign", sign, SIGNS)):
-        if value not in choices:
-            raise UsageError(f"{name} {value}: choose from {', '.join(choices)}")
-    if seconds is not None and len(seconds) != len(texts):
-        raise UsageError(f"pair: {len(seconds)} for {len(texts)} texts; give one for each")
+    _check(texts, seconds, pool, sign)
     # Gradients are needed whatever the caller has switched off.
     with torch.inference_mode(False), at_rest(model):
         classifier = Classifier(model, tokenizer, window_pieces or getattr(model.config, "window_pieces", None))
@@ -180,6 +176,14 @@ def explain(
         took = time.perf_counter() - started
     made = _explanations(method, classifier, asked, scores, probabilities, took)
     return made[0] if isinstance(text, str) else made
+
+
+def _check(texts: Sequence[str], seconds: Sequence[str] | None, pool: str, sign: str) -> None:
+    for name, value, choices in (("pool", pool, POOLS), ("sign", sign, SIGNS)):
+        if value not in choices:
+            raise UsageError(f"{name} {value}: choose from {', '.join(choices)}")
+    if seconds is not None and len(seconds) != len(texts):
+        raise UsageError(f"pair: {len(seconds)} for {len(texts)} texts; give one for each")
 
 
 def _explanations(

@@ -76,8 +76,8 @@ def gradient(config: Any, processed: Sequence[int]) -> int:
     """
     shape = backbones.shape(config)
     *reaches, last = shape.reaches
-    layers = sum(_layer(shape, n, reach, 2) for n, reach in zip(processed[:-1], reaches, strict=True))
-    return layers + _last_layer(shape, processed[-1], last, 2) + _head(config)
+    layers = sum(_layer(shape, n, reach, products=4) for n, reach in zip(processed[:-1], reaches, strict=True))
+    return layers + _last_layer(shape, processed[-1], last, products=4) + _head(config)
 
 
 def relevance(config: Any, pieces: int) -> int:
@@ -86,14 +86,8 @@ def relevance(config: Any, pieces: int) -> int:
     *reaches, last = shape.reaches
     # A fused map goes back as a whole.
     maps = 4 if shape.fused else 2
-    of_cls = 2 * ((4 if shape.fused else 1) * shape.hidden**2 + shape.feed_forward)
-    of_each = 2 * (3 if shape.fused else 1) * shape.hidden**2
-    seen = pieces if last is None else min(pieces, last + 1)
-    layers = sum(
-        2 * (maps * shape.hidden**2 + shape.feed_forward) * pieces + 2 * shape.hidden * _pairs(pieces, reach)
-        for reach in reaches
-    )
-    return layers + of_cls + of_each * pieces + 2 * shape.hidden * seen + _head(config)
+    layers = sum(_layer(shape, pieces, reach, maps, products=1) for reach in reaches)
+    return layers + _last_layer(shape, pieces, last, maps=1, products=1) + _head(config)
 
 
 def value_gradient(config: Any, pieces: int, layer: int) -> int:
@@ -105,7 +99,8 @@ def value_gradient(config: Any, pieces: int, layer: int) -> int:
     of_layer = 2 * (shape.hidden**2 + shape.feed_forward) * rows
     if is_last:
         return _head(config) + of_layer + 2 * shape.hidden * min(pieces, pieces if last is None else last + 1)
-    above = sum(_layer(shape, pieces, reach, 2) for reach in reaches[layer + 1 :]) + _last_layer(shape, pieces, last, 2)
+    above = sum(_layer(shape, pieces, reach, products=4) for reach in reaches[layer + 1 :])
+    above += _last_layer(shape, pieces, last, products=4)
     return _head(config) + above + of_layer + 2 * shape.hidden * _pairs(pieces, reaches[layer])
 
 
@@ -122,22 +117,23 @@ def _embedding(shape: Shape, pieces: int) -> int:
     return 2 * shape.embedding * shape.hidden * pieces if shape.embedding != shape.hidden else 0
 
 
-def _layer(shape: Shape, pieces: int, reach: int | None, attention: int = 1) -> int:
-    """A layer's; the products of attention count ``attention`` times."""
-    linear = 2 * (4 * shape.hidden**2 + shape.feed_forward)
-    return linear * pieces + attention * 4 * shape.hidden * _pairs(pieces, reach)
+def _layer(shape: Shape, pieces: int, reach: int | None, maps: int = 4, products: int = 2) -> int:
+    """A layer's; of ``maps`` of attention's four linear maps, and of so many products of attention."""
+    linear = 2 * (maps * shape.hidden**2 + shape.feed_forward)
+    return linear * pieces + products * 2 * shape.hidden * _pairs(pieces, reach)
 
 
-def _last_layer(shape: Shape, pieces: int, reach: int | None, attention: int = 1) -> int:
+def _last_layer(shape: Shape, pieces: int, reach: int | None, maps: int = 2, products: int = 2) -> int:
     """The layer of which the classifier reads [CLS] alone: all pieces are keys and values, one is a query.
 
-    A fused map makes queries of all pieces, and once more all three of [CLS].
+    Of [CLS] (query, output) and of all pieces (key, value) ``maps`` linear maps each. A fused map makes queries of all
+    pieces, and once more all three of [CLS].
     """
     hidden = shape.hidden
-    of_cls = 2 * ((4 if shape.fused else 2) * hidden**2 + shape.feed_forward)
-    of_each = 2 * (3 if shape.fused else 2) * hidden**2
+    of_cls = 2 * ((4 if shape.fused else maps) * hidden**2 + shape.feed_forward)
+    of_each = 2 * (3 if shape.fused else maps) * hidden**2
     seen = pieces if reach is None else min(pieces, reach + 1)
-    return of_cls + of_each * pieces + attention * 4 * hidden * seen
+    return of_cls + of_each * pieces + products * 2 * hidden * seen
 
 
 def _pairs(pieces: int, reach: int | None) -> int:

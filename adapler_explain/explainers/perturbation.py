@@ -89,7 +89,7 @@ def occlusion_sentence(request: Request) -> list[WordScores]:
 def lime(request: Request) -> list[WordScores]:
     """LIME: a lasso over 500 texts with words unseen, near ones weighing more.
 
-    The lasso gives many words exactly 0 (half of them on HateXplain); among these the earlier comes first in a ranking.
+    The lasso gives many words exactly 0 (more than half on HateXplain); of these the earlier ranks first.
 
     Source: Ribeiro et al. 2016; Captum's ``Lime`` with its defaults.
     """

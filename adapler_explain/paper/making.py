@@ -95,16 +95,15 @@ class Making:
         """Training with one thing changed, and equal budgets with another decider; teachers on other data sets too."""
         for task in self._there([self.scale.ablation], ()):
             self._compared(replace(task, seeds=task.seeds[:1]), VARIANTS, "ablations")
-            name = tasks.name_of(task.dataset)
-            self._drawn(name, BY_TEACHER, "ablations/teacher")
-            self._drawn(name, BY_PHI, "ablations/phi")
+            self._drawn(task, BY_TEACHER, "ablations/teacher")
+            self._drawn(task, BY_PHI, "ablations/phi")
             self.say("who decides what falls")
             self._dropping(task)
         for task in self._there(self.scale.teachers, ()):
             name = tasks.name_of(task.dataset)
             self._compared(task, COMPARED, f"teachers-{name}")
             if name != tasks.name_of(self.scale.ablation.dataset):
-                self._drawn(name, COMPARED, f"ablations/{name}-teacher")
+                self._drawn(task, COMPARED, f"ablations/{name}-teacher")
 
     def _compared(self, task: Task, variants: Sequence[Variant], table: str) -> None:
         """Train those of ``variants`` that the data set has the words for, and write their ``table``."""
@@ -121,12 +120,12 @@ class Making:
         write_json(self.folder / f"{table}.json", {"title": val.info.title, "rows": rows})
         document.write_table(self.folder, table, ablations.grid(rows, val.info.title))
 
-    def _drawn(self, dataset: str, variants: Sequence[Variant], figure: str) -> None:
-        titles = {variant.name: variant.title for variant in variants}
-        self._frontier([self._variant(dataset, name) for name in titles], figure, titles)
+    def _drawn(self, task: Task, variants: Sequence[Variant], figure: str) -> None:
+        titles, dataset = {variant.name: variant.title for variant in variants}, tasks.name_of(task.dataset)
+        self._frontier([self._variant(dataset, name, task.seeds[0]) for name in titles], figure, titles)
 
     def _dropping(self, task: Task) -> None:
-        run = self._variant(tasks.name_of(task.dataset), BASE)
+        run = self._variant(tasks.name_of(task.dataset), BASE, task.seeds[0])
         frontier = tasks.tuned(run / "adapler", task, self._root, self.config.device)
         written, factor = self.folder / "dropping.json", frontier["chosen"] or 1.0
         found = current(written, model_checksum=frontier["model_checksum"], operating_factor=factor)

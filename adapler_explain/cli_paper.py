@@ -118,7 +118,9 @@ def paper_command(
     ] = None,
     data_root: DataRoot = None,
     quick: Annotated[bool, typer.Option("--quick", help="The bundled sample, in minutes: --scale quick.")] = False,
-    scale: Annotated[str, typer.Option(help="small (two cores), full (a GPU) or quick.")] = "small",
+    scale: Annotated[
+        str, typer.Option(help="small (two cores), gpu (parts of the data), full (a GPU too) or quick.")
+    ] = "small",
     parts: Annotated[str, typer.Option(help="Comma-separated: tasks, rationales, ablations.")] = (
         "tasks,rationales,ablations"
     ),
@@ -129,6 +131,7 @@ def paper_command(
     ] = None,
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
     timing: Annotated[bool, typer.Option("--timing/--no-timing", help="Also measure the wall clock.")] = True,
+    time_on: Annotated[str | None, typer.Option(help="torch device of the wall clock. Default: --device.")] = None,
 ) -> None:
     """The AdapLeR paper's experiment: task table, rationales by layer, ablations, as a folder with LaTeX and PDFs."""
     from adapler_explain.paper import PaperConfig, paper
@@ -144,6 +147,7 @@ def paper_command(
         runs=runs,
         device=device,
         timing=timing,
+        time_on=time_on,
     )
     folder = paper(config, lambda line: typer.echo(line, err=True))
     typer.echo(folder / "README.md")

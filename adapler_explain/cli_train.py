@@ -67,7 +67,7 @@ def train_command(
         bool | None,
         typer.Option("--rescale/--no-rescale", help="Lower the thresholds of an epoch that loses more than that."),
     ] = None,
-    precision: Annotated[str | None, typer.Option(help="Of matrix products: float32 or bfloat16.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Of matrix products: float32, tfloat32 or bfloat16.")] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="Only so many documents of train; 0: all.")] = None,
     val_limit: Annotated[int | None, typer.Option(min=0, help="Only so many documents of val; 0: all.")] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,6 +31,17 @@ def describe(device: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "accelerator": accelerator,
     }
+
+
+def machine(described: Mapping[str, Any]) -> str:
+    """What computed, in words, from :func:`describe`.
+
+    >>> machine({"accelerator": None, "processor": "Xeon", "threads": 2}), machine({"accelerator": "H100"})
+    ('Xeon, 2 threads', 'H100')
+    """
+    threads = described.get("threads", 0)
+    on_cpu = f"{described.get('processor')}, {threads} thread{'s' * (threads != 1)}"
+    return str(described["accelerator"] or on_cpu)
 
 
 def _installed(names: tuple[str, ...]) -> dict[str, str]:

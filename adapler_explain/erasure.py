@@ -16,7 +16,7 @@ from torch import Tensor
 
 from adapler_explain import forced
 from adapler_explain.classifier import Classifier
-from adapler_explain.windows import BATCH_PIECES, Input, Window, by_pieces
+from adapler_explain.windows import Input, Window, by_pieces
 from eraser_eval.errors import UsageError
 from eraser_eval.records import BoolArray
 
@@ -150,7 +150,7 @@ def _logits_at(
     """Class logits ``[windows, classes]`` where ``layer`` and those after it do not see the columns ``gone``."""
     made = []
     begin = 0
-    for group in by_pieces(windows, BATCH_PIECES):
+    for group in by_pieces(windows, classifier.budget()):
         batch = classifier.batch(group)
         erased = torch.zeros_like(batch["input_ids"], dtype=torch.bool)
         for row, columns in zip(erased, gone[begin : begin + len(group)], strict=True):

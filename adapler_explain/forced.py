@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from adapler_explain import backbones, packed_encoder, packed_layer, removal
@@ -51,11 +50,10 @@ def logits_without(
     """
     packed = packed_encoder.enter(model, inputs["input_ids"], inputs["attention_mask"], inputs.get("token_type_ids"))
 
+    eta = None if operating_point is None else model.thresholds(operating_point)
+
     def stay(index: int, before: Packed) -> Tensor:
-        if operating_point is None:
-            kept = torch.ones_like(before.text, dtype=torch.bool)
-        else:
-            kept = model.decide(index, before, operating_point).kept
+        kept = before.text >= 0 if eta is None else model.decide(index, before, eta).kept
         return kept & ~erased[before.text, before.position] if index >= layer else kept
 
     return logits_with(model, packed, stay)

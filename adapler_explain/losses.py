@@ -38,20 +38,20 @@ def contribution_divergences(
     alive = attention_mask.to(contributions.dtype)
     # A [CLS] without saliency, when all else is gone, still has a distribution: itself.
     saliency = saliency.clamp(min=TINY)
-    divergences = []
-    for layer, c in enumerate(contributions):
-        target = saliency * alive
-        target = target / target.sum(-1, keepdim=True)
-        if layer:
-            target = removal.scale_cls(target, theta[layer - 1])
-        target = target.clamp(min=FLOOR)
-        divergence = (target * (target.log() - c.clamp(min=FLOOR).log())).sum(-1)
-        remaining = alive[:, 1:].detach().amax(-1) if alive.shape[1] > 1 else alive.new_zeros(len(alive))
-        divergences.append((divergence * remaining).mean())
-        delta = removal.threshold(eta[layer], alive.sum(-1, keepdim=True))
+    before = []
+    for c, threshold in zip(contributions, eta, strict=True):
+        before.append(alive)
+        delta = removal.threshold(threshold, alive.sum(-1, keepdim=True))
         alive = alive * (alive * removal.soft_mask(c, delta, sharpness)).exp()
         alive = torch.cat([torch.ones_like(alive[:, :1]), alive[:, 1:]], dim=-1)
-    return torch.stack(divergences)
+    # Of all layers at once: what a layer's target is depends on no other's.
+    alive = torch.stack(before)
+    target = saliency * alive
+    target = target / target.sum(-1, keepdim=True)
+    target = torch.cat([target[:1], removal.scale_cls(target[1:], theta[:, None, None])]).clamp(min=FLOOR)
+    divergence = (target * (target.log() - contributions.clamp(min=FLOOR).log())).sum(-1)
+    remaining = alive[..., 1:].detach().amax(-1) if alive.shape[-1] > 1 else torch.zeros_like(divergence)
+    return (divergence * remaining).mean(-1)
 
 
 def contribution_loss(divergences: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from adapler_explain import flops, packed_encoder
 from adapler_explain.classifier import Classifier, all_windows, check_device
 from adapler_explain.progress import Progress
-from adapler_explain.windows import BATCH_PIECES, Window, by_pieces
+from adapler_explain.windows import Window, by_pieces
 from eraser_eval.datasets import Split, limited, load
 from eraser_eval.errors import MissingError, UsageError
 from eraser_eval.task_score import TASK_METRICS, accuracy, macro_f1
@@ -166,7 +166,7 @@ def _passes(classifier: Classifier, windows: Sequence[Window], prune: bool, oper
             yield group, probabilities_of(output.logits), torch.stack(output.alive, -1).sum(1).cpu().numpy()
         return
     layers = classifier.model.config.num_hidden_layers
-    for group in by_pieces(windows, BATCH_PIECES):
+    for group in by_pieces(windows, classifier.budget()):
         with torch.inference_mode():
             logits = packed_encoder.dense_logits(classifier.model, **classifier.batch(group))
         yield group, probabilities_of(logits), np.repeat([[len(window)] for window in group], layers, axis=1)

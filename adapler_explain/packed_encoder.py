@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from adapler_explain import backbones, packed_layer
-from adapler_explain.removal import Packed
+from adapler_explain.removal import Packed, offsets
 
 
 def enter(
@@ -32,12 +32,14 @@ def enter(
     text, position = mask.nonzero(as_tuple=True)
     ids = input_ids[text, position]
     types = torch.zeros_like(ids) if token_type_ids is None else token_type_ids[text, position]
+    lengths = mask.bool().sum(-1)
     return Packed(
         hidden=_embedded(model, ids, types, position),
         text=text,
         position=position,
-        lengths=mask.bool().sum(-1),
+        lengths=lengths,
         longest=input_ids.shape[1],
+        first=offsets(lengths) if lengths.is_cuda else None,
     )
 
 

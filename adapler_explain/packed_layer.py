@@ -116,7 +116,7 @@ def _near(packed: Packed, last: bool, reach: int) -> Tensor:
 
 
 def _queries_and_keys(packed: Packed, last: bool) -> tuple[Rows, Rows]:
-    keys = Rows(packed.lengths, packed.longest)
+    keys = Rows(packed.lengths, packed.longest, packed.first)
     return (Rows(torch.ones_like(packed.lengths), 1) if last else keys), keys
 
 

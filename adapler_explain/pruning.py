@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -47,6 +48,15 @@ class PrunedOutput(Removals, ModelOutput):
 
     loss: Tensor | None = None
     logits: Tensor | None = None
+
+
+def padded(values: Sequence[Tensor], places: Sequence[Tensor], shape: tuple[int, int]) -> tuple[Tensor, ...]:
+    """Packed ``values`` ``[total]`` of each layer at their places in the padded batch of ``shape``; 0 elsewhere."""
+    layers = values[0].new_zeros(len(values), shape[0] * shape[1])
+    for number, (found, there) in enumerate(zip(values, places, strict=True)):
+        layers[number].index_copy_(0, there, found)
+    made: tuple[Tensor, ...] = layers.unflatten(1, shape).unbind()
+    return made
 
 
 class Pruned(PreTrainedModel):
@@ -126,29 +136,35 @@ class Pruned(PreTrainedModel):
         packed = packed_encoder.enter(self, input_ids, attention_mask, token_type_ids)
         return self._forward_pruned(packed, operating_factor(self.config, operating_point), labels)
 
-    def decide(self, layer: int, packed: Packed, operating_point: float = 1.0) -> removal.Decision:
-        """Which of ``packed``'s pieces stay for ``layer`` (from 0), at the factor ``operating_point``."""
+    def decide(self, layer: int, packed: Packed, eta: Tensor) -> removal.Decision:
+        """Which of ``packed``'s pieces stay for ``layer`` (from 0) at the thresholds ``eta`` of :meth:`thresholds`."""
         reduction = self.adapler
         logits = reduction.predictors[layer](packed.hidden)
-        eta = removal.at_factor(reduction.eta, operating_point)[layer]
-        return removal.decide(logits, reduction.cls_multiplier(layer), eta, packed)
+        return removal.decide(logits, reduction.cls_multiplier(layer), eta[layer], packed)
+
+    def thresholds(self, operating_point: float = 1.0) -> Tensor:
+        """η of every layer, ``[layers]``, at the factor ``operating_point``."""
+        return removal.at_factor(self.adapler.eta, operating_point)
 
     def _forward_pruned(self, packed: Packed, operating_point: float, labels: Tensor | None) -> PrunedOutput:
-        length = packed.longest
-        layers = backbones.layers(self)
-        alive, contributions, margins = [], [], []
+        shape = len(packed.lengths), packed.longest
+        layers, eta = backbones.layers(self), self.thresholds(operating_point)
+        decisions: list[removal.Decision] = []
+        # Where the pieces of each layer's decision, and at the end the last layer's, stand in the padded batch.
+        places = [packed.places(shape[1])]
         for index, layer in enumerate(layers):
-            decision = self.decide(index, packed, operating_point)
-            contributions.append(removal.unpack(decision.contributions, packed, length))
-            margins.append(removal.unpack(decision.margins, packed, length))
-            packed = removal.keep(packed, decision.kept)
-            alive.append(removal.unpack(torch.ones_like(packed.text, dtype=torch.bool), packed, length))
+            decision = self.decide(index, packed, eta)
+            packed = removal.keep(packed, decision.kept, decision.counts)
+            decisions.append(decision)
+            places.append(packed.places(shape[1]))
             last = index == len(layers) - 1
             packed = replace(packed, hidden=packed_layer.run(layer, packed, last=last, quantized=self.quantized))
         logits = backbones.classify(self, packed.hidden)
         loss = None if labels is None else torch.nn.functional.cross_entropy(logits, labels)
         output = PrunedOutput(loss, logits)
-        output.alive, output.contributions, output.margins = tuple(alive), tuple(contributions), tuple(margins)
+        output.contributions = padded([decision.contributions for decision in decisions], places[:-1], shape)
+        output.margins = padded([decision.margins for decision in decisions], places[:-1], shape)
+        output.alive = padded([torch.ones_like(there, dtype=torch.bool) for there in places[1:]], places[1:], shape)
         return output
 
     def train(self, mode: bool = True) -> Self:

@@ -11,9 +11,13 @@ Legend, after Modarressi et al. 2022:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 MASKED = -1e4
 BETA = 0.1
@@ -45,9 +49,9 @@ def contributions(logits: Tensor, alive: Tensor) -> Tensor:
 
 
 def scale_cls(distribution: Tensor, factor: Tensor | float) -> Tensor:
-    """``distribution`` ``[batch, length]`` with its first entry ([CLS]) multiplied by ``factor``, renormalised."""
+    """``distribution`` ``[..., length]`` with its first entry ([CLS]) multiplied by ``factor``, renormalised."""
     precise = _precise(distribution)
-    scaled = torch.cat([precise[:, :1] * factor, precise[:, 1:]], dim=-1)
+    scaled = torch.cat([precise[..., :1] * factor, precise[..., 1:]], dim=-1)
     return _rounded(scaled / scaled.sum(-1, keepdim=True), distribution)
 
 
@@ -83,6 +87,7 @@ class Packed:
         position: ``[total]``, its column in the padded batch; [CLS] is column 0.
         lengths: ``[batch]``, pieces of each text; at least 1, as [CLS] always lives.
         longest: a number that no text exceeds, known without asking the device.
+        first: :attr:`bounds`, where they are known.
     """
 
     hidden: Tensor
@@ -90,6 +95,16 @@ class Packed:
     position: Tensor
     lengths: Tensor
     longest: int
+    first: Tensor | None = None
+
+    @property
+    def bounds(self) -> Tensor:
+        """Where each text begins, and where the last one ends: ``[batch + 1]``, int32, as GPU kernels want it."""
+        return offsets(self.lengths) if self.first is None else self.first
+
+    def places(self, length: int) -> Tensor:
+        """``[total]``: where each piece stands among those of the batch padded to ``length``, row after row."""
+        return self.position.add(self.text, alpha=length)
 
     @property
     def is_cls(self) -> Tensor:
@@ -102,9 +117,22 @@ class Packed:
         return self.lengths.cumsum(0) - self.lengths
 
 
+def offsets(lengths: Tensor) -> Tensor:
+    """Where each text begins, and where the last one ends: ``[batch + 1]``, int32, on the device of ``lengths``."""
+    return pad(lengths.cumsum(0, dtype=torch.int32), (1, 0))
+
+
 def text_sums(values: Tensor, packed: Packed) -> Tensor:
     """Sums ``[batch]`` of ``values`` ``[total]`` over the pieces of each text."""
     return values.new_zeros(len(packed.lengths)).index_add(0, packed.text, values)
+
+
+def to_pieces(values: Tensor, packed: Packed) -> Tensor:
+    """What each piece's text has of ``values`` ``[batch]``, ``[total]``.
+
+    On a GPU the gradient of ``values[packed.text]`` sorts; this one's adds up.
+    """
+    return values.index_select(0, packed.text)
 
 
 def packed_contributions(logits: Tensor, packed: Packed, alive: Tensor | None = None) -> Tensor:
@@ -116,17 +144,17 @@ def packed_contributions(logits: Tensor, packed: Packed, alive: Tensor | None = 
     precise = _precise(logits)
     highest = precise.new_full((len(packed.lengths),), -torch.inf)
     highest = highest.scatter_reduce(0, packed.text, precise.detach(), reduce="amax")
-    weights = (precise - highest[packed.text]).exp()
+    weights = (precise - to_pieces(highest, packed)).exp()
     if alive is not None:
         weights = weights * alive
-    return _rounded(weights / text_sums(weights, packed)[packed.text], logits)
+    return _rounded(weights / to_pieces(text_sums(weights, packed), packed), logits)
 
 
 def packed_scale_cls(distribution: Tensor, factor: Tensor, packed: Packed) -> Tensor:
     """Removal scores s ``[total]``: ``distribution`` with each text's [CLS] times ``factor``, renormalised."""
     precise = _precise(distribution)
     scaled = torch.where(packed.is_cls, precise * factor, precise)
-    return _rounded(scaled / text_sums(scaled, packed)[packed.text], distribution)
+    return _rounded(scaled / to_pieces(text_sums(scaled, packed), packed), distribution)
 
 
 def at_factor(eta: Tensor, factor: float) -> Tensor:
@@ -161,11 +189,13 @@ class Decision:
         contributions: c.
         margins: s / δ.
         kept: whether the piece stays: [CLS], and what has at least the threshold.
+        counts: ``[batch]``, how many stay of each text, where that is known.
     """
 
     contributions: Tensor
     margins: Tensor
     kept: Tensor
+    counts: Tensor | None = None
 
 
 def decide(logits: Tensor, factor: Tensor, eta: Tensor, packed: Packed) -> Decision:
@@ -173,26 +203,53 @@ def decide(logits: Tensor, factor: Tensor, eta: Tensor, packed: Packed) -> Decis
 
     Source: Modarressi et al. 2022, section 3.1.
     """
+    delta = threshold(eta, packed.lengths)
+    if (kernels := _kernels(logits)) is not None:
+        decision: Decision = kernels.decide(logits, factor, delta, packed)
+        return decision
     contribution = packed_contributions(logits, packed)
     scores = packed_scale_cls(contribution, factor, packed)
-    delta = threshold(eta, packed.lengths)[packed.text]
+    delta = to_pieces(delta, packed)
     return Decision(contribution, scores / delta, (scores >= delta) | packed.is_cls)
 
 
-def keep(packed: Packed, kept: Tensor) -> Packed:
+def keep(packed: Packed, kept: Tensor, counts: Tensor | None = None) -> Packed:
     """``packed`` with only the pieces where ``kept`` ``[total]`` is True. Order and texts are unchanged.
 
-    How many pieces stay is the one thing in a layer that the host must wait for: all that follows has that size.
+    ``counts`` ``[batch]`` says how many stay of each text, where that is known. How many stay in all is the one thing
+    in a layer that the host must wait for: all that follows has that size.
     """
+    if (kernels := _kernels(packed.hidden)) is not None:
+        left: Packed = kernels.keep(packed, kept, _counted(kept, packed) if counts is None else counts)
+        return left
     index = kept.nonzero().squeeze(-1)
     return replace(
         packed,
         hidden=packed.hidden.index_select(0, index),
         text=packed.text.index_select(0, index),
         position=packed.position.index_select(0, index),
-        lengths=text_sums(kept.to(packed.lengths.dtype), packed),
+        lengths=_counted(kept, packed),
         longest=min(packed.longest, len(index) - len(packed.lengths) + 1),
+        first=None,
     )
+
+
+def _counted(kept: Tensor, packed: Packed) -> Tensor:
+    return text_sums(kept.to(packed.lengths.dtype), packed)
+
+
+def _kernels(values: Tensor) -> Any:
+    """The module of kernels for ``values``: on a GPU, without gradients, where there is Triton; else None."""
+    if not values.is_cuda or values.dtype == torch.float64 or torch.is_grad_enabled() or not _has_triton():
+        return None
+    from adapler_explain import gpu_removal
+
+    return gpu_removal
+
+
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
 
 
 def unpack(values: Tensor, packed: Packed, length: int) -> Tensor:

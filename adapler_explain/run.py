@@ -170,9 +170,9 @@ class Run:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Within, matrix products run in the precision that was asked for."""
-        if self.config.precision == "float32":
+        if self.config.precision != "bfloat16":
             return nullcontext()
-        return torch.autocast(torch.device(self.world.device).type, getattr(torch, self.config.precision))
+        return torch.autocast(torch.device(self.world.device).type, torch.bfloat16)
 
     # ---------------------------------------------------------------- data
 

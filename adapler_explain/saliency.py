@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from adapler_explain import packed_encoder
 from adapler_explain.propagation import Propagation
 from adapler_explain.removal import Packed
+from adapler_explain.windows import GPU_TIMES
 
 # Pieces of a pass over several places of a path: what fills it where texts are short.
 PATH_PIECES = 2048
@@ -82,7 +83,7 @@ def along(
     start = entered(model, inputs | {"input_ids": baseline}).hidden
     way = packed.hidden - start
     total = torch.zeros_like(way)
-    together = max(1, PATH_PIECES // len(way))
+    together = max(1, PATH_PIECES * (GPU_TIMES if way.is_cuda else 1) // len(way))
     for begin in range(0, len(path), together):
         places, weights = zip(*path[begin : begin + together], strict=True)
         shares = [place[packed.text, None].to(way) if isinstance(place, Tensor) else place for place in places]

@@ -58,7 +58,7 @@ def soft_pass(model: Any, packed: Packed, sharpness: float, gone: float = GONE, 
         contribution = removal.packed_contributions(logits, packed, alive.masked_fill(packed.is_cls, 1.0))
         scores = removal.packed_scale_cls(contribution, reduction.cls_multiplier(index), packed)
         count = removal.text_sums(alive, packed) + 1
-        delta = removal.threshold(eta[index], count)[packed.text]
+        delta = removal.to_pieces(removal.threshold(eta[index], count), packed)
         faded = alive * removal.soft_mask(scores, delta, sharpness)
         bias = (bias + faded).clamp(min=removal.MASKED)
         alive = alive * faded.exp()
@@ -66,7 +66,8 @@ def soft_pass(model: Any, packed: Packed, sharpness: float, gone: float = GONE, 
         lengths.append(removal.text_sums(alive, packed) + 1)
         stays = (bias.detach() > gone) | packed.is_cls
         packed = removal.keep(packed, stays)
-        alive, bias = alive[stays], bias[stays]
+        index_of = stays.nonzero().squeeze(-1)
+        alive, bias = alive.index_select(0, index_of), bias.index_select(0, index_of)
         hidden = packed_layer.through_modules(layer, packed, last=index == len(layers) - 1, bias=bias)
         packed = replace(packed, hidden=hidden)
     return SoftOutput(

@@ -198,9 +198,10 @@ def adapler_losses(
         divergence = kl_div(output.logits.float().log_softmax(-1), taught, reduction="batchmean") * part.share
         task = (1 - run.config.distill) * task + run.config.distill * divergence
     mask = part.inputs["attention_mask"]
-    saliency = mask.new_zeros(mask.shape, dtype=torch.float32)
-    for row, lesson in zip(saliency, known, strict=True):
+    rows = torch.zeros(mask.shape)
+    for row, lesson in zip(rows, known, strict=True):
         row[: len(lesson.saliency)] = lesson.saliency
+    saliency = rows.to(mask.device)
     eta, theta = removal.at_factor(model.adapler.eta.detach(), factor), model.adapler.theta.detach()
     divergences = losses.contribution_divergences(output.contributions, saliency, mask, eta, theta, sharpness)
     contribution = losses.contribution_loss(divergences) * part.share

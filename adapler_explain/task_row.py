@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from adapler_explain.bench.subjects import stock_of
-from adapler_explain.classifier import Classifier, all_windows
-from adapler_explain.environment import describe
+from adapler_explain.classifier import Classifier, all_windows, check_device
+from adapler_explain.environment import describe, machine
 from adapler_explain.measure import Measured, check_classes, fine_tuned_beside, measure, opened
 from adapler_explain.wall_clock import part, speedups
 from eraser_eval.errors import UsageError
@@ -35,6 +35,7 @@ class TaskConfig:
             the checkpoint with removal off.
         batch_sizes: windows in a timed batch; empty: nothing is timed.
         device: torch device.
+        time_on: torch device of the clock; None: ``device``.
     """
 
     checkpoint: str
@@ -46,6 +47,7 @@ class TaskConfig:
     batch_sizes: tuple[int, ...] = (1, 32)
     limit: int = 0
     device: str = "cpu"
+    time_on: str | None = None
 
 
 def task_row(config: TaskConfig) -> dict[str, Any]:
@@ -53,7 +55,7 @@ def task_row(config: TaskConfig) -> dict[str, Any]:
 
     ``fine_tuned`` and ``pruned`` have ``score`` (by ``metric``), ``accuracy`` and ``macro_f1``; ``flops_speedup``,
     ``kept_per_layer`` and ``kept``, its mean, are of the pruned model; ``wall_clock`` has for each batch size
-    ``batch``, ``windows``, ``rounds``, ``stock_ms``, ``ms`` (of a window) and ``speedup``.
+    ``batch``, ``windows``, ``rounds``, ``stock_ms``, ``ms`` (of a window) and ``speedup``; ``timed_on`` is the machine.
 
     Raises:
         UsageError: an option cannot be used.
@@ -62,6 +64,7 @@ def task_row(config: TaskConfig) -> dict[str, Any]:
     """
     if any(size < 1 for size in config.batch_sizes):
         raise UsageError(f"--batch-sizes {','.join(map(str, config.batch_sizes))}: give numbers of at least 1")
+    check_device(clock := config.time_on or config.device)
     classifier, split, windows = opened(
         config.checkpoint, config.dataset, config.split, config.data_root, config.limit, config.device
     )
@@ -81,6 +84,8 @@ def task_row(config: TaskConfig) -> dict[str, Any]:
             )
     fine_tuned = measure(reference, split, windows, prune=False)
     pruned = measure(classifier, split, windows, True, factor)
+    for one in (reference, classifier):
+        one.model.to(clock)
     return (
         {"command": "measure"}
         | asdict(config)
@@ -102,6 +107,7 @@ def task_row(config: TaskConfig) -> dict[str, Any]:
             "kept_per_layer": pruned.kept,
             "kept": sum(pruned.kept) / len(pruned.kept),
             "wall_clock": [_timed(reference, classifier, texts, size, factor) for size in config.batch_sizes],
+            "timed_on": machine(describe(clock)),
             "environment": describe(config.device),
         }
     )

@@ -138,7 +138,7 @@ def saliency_of(
         name: a key of :data:`TEACHERS`.
     """
     rows: list[Tensor] = []
-    for group in by_pieces(windows, GROUP_PIECES):
+    for group in by_pieces(windows, classifier.budget(GROUP_PIECES)):
         part = slice(len(rows), len(rows) + len(group))
         values = taught(classifier.model, texts_of(classifier, group, golds[part], marked[part]), name)
         rows += [row[: len(window)] for row, window in zip(values, group, strict=True)]

@@ -30,7 +30,7 @@ from eraser_eval.files import exclusive
 
 # The errors of a full disk, a full quota, and a file that is too large.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "tfloat32", "bfloat16")
 MOST = 1_000_000
 # What each number may be.
 BOUNDS: Mapping[str, tuple[float, float]] = {
@@ -85,7 +85,8 @@ class TrainConfig:
         tolerance: how much of the fine-tuned model's val score the kept model may lose.
         rescale: lower the thresholds of an epoch that loses more, until it does not; epochs are then compared by what
             is left of their speed.
-        precision: of matrix products: float32 or bfloat16.
+        precision: of matrix products: float32, bfloat16, or tfloat32: float32 whose products a GPU's tensor cores make
+            of ten bits of each factor.
         seed: of the order, the windows drawn, dropout and new weights.
         limit, val_limit: use only so many documents of train and of val, evenly spaced; 0 uses all.
         checkpoint_minutes: how often a checkpoint is written inside an epoch.
@@ -162,6 +163,8 @@ class TrainConfig:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise UsageError(f"--{name} {getattr(self, name)}: choose from {', '.join(allowed)}")
+        if self.precision == "tfloat32" and not self.device.startswith("cuda"):
+            raise UsageError(f"--precision tfloat32: NVIDIA GPUs alone have it, not {self.device}; give float32")
         for name, (low, high) in BOUNDS.items():
             value = getattr(self, name)
             # What is no number is in no range.
@@ -212,7 +215,8 @@ def train(config: TrainConfig, data: tuple[Split, Split] | None = None) -> Path:
 
     run = Run(config, data)
     run.world.wait()
-    with room_on_disk(run.folder), exclusive(run.folder) if run.world.is_first else nullcontext():
+    alone = exclusive(run.folder) if run.world.is_first else nullcontext()
+    with room_on_disk(run.folder), alone, tensor_cores(config.precision == "tfloat32"):
         run.claim()
         run.world.wait()
         run.stage("fine-tuned", stages.fine_tune)
@@ -226,6 +230,19 @@ def train(config: TrainConfig, data: tuple[Split, Split] | None = None) -> Path:
             file=sys.stderr,
         )
     return run.folder / "adapler"
+
+
+@contextmanager
+def tensor_cores(wanted: bool) -> Iterator[None]:
+    """Within, products of float32 matrices run on a GPU's tensor cores in tfloat32, where that is ``wanted``."""
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if wanted else before)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @contextmanager

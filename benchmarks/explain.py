@@ -49,11 +49,18 @@ FERRET = Path(__file__).with_name("ferret_run.py")
 
 def timed(rounds: int, **contenders: Callable[[], Any]) -> dict[str, float]:
     """Median seconds of each contender, interleaved, after one round that warms up."""
+
+    def finish() -> None:
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
         for name, run in contenders.items():
+            finish()
             started = time.perf_counter()
             run()
+            finish()
             if number:
                 seconds[name].append(time.perf_counter() - started)
     return {name: statistics.median(values) for name, values in seconds.items()}
@@ -77,7 +84,7 @@ def gradients(classifier: Classifier, examples: Sequence[Example], rounds: int) 
         for one in asked:
             batch = classifier.batch(one.windows)
             values = method.attribute(batch["input_ids"], additional_forward_args=(batch["attention_mask"],))
-            rows = values.norm(dim=-1).detach().numpy()
+            rows = values.norm(dim=-1).detach().cpu().numpy()
             found += [row[: len(window)] for row, window in zip(rows, one.windows, strict=True)]
         return found
 
@@ -119,7 +126,7 @@ def path_integral(classifier: Classifier, examples: Sequence[Example], rounds: i
     """Integrated gradients of ``steps`` steps over as many gradients."""
     windows = [window for example in examples for window in classifier.windows_of(example)][:8]
     batch = classifier.batch(windows)
-    target = torch.ones(len(windows), dtype=torch.long)
+    target = torch.ones(len(windows), dtype=torch.long, device=classifier.device)
     baseline = saliency.blanked(batch["input_ids"], classifier.tokenizer)
     packed = saliency.entered(classifier.model, batch)
 
@@ -150,9 +157,9 @@ def erasures(classifier: Classifier, examples: Sequence[Example], rounds: int) -
     def probabilities(words: Sequence[str]) -> np.ndarray:
         batch = classifier.batch(classifier.windows(words)) if words else None
         if batch is None:
-            batch = dict(classifier.tokenizer("", return_tensors="pt"))
+            batch = dict(classifier.tokenizer("", return_tensors="pt").to(classifier.device))
         with torch.inference_mode():
-            shares: np.ndarray = model(**batch).logits.double().softmax(-1).mean(0).numpy()
+            shares: np.ndarray = model(**batch).logits.double().softmax(-1).mean(0).cpu().numpy()
         return shares
 
     def loop() -> list[list[np.ndarray]]:
@@ -248,14 +255,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--ferret", help="a Python that has ferret-xai")
     parser.add_argument("--ferret-texts", type=int, default=4)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--json", type=Path, help="write the figures there, and the table beside it")
     asked = parser.parse_args()
-    classifier = Classifier.load(bundled("models/adapler-movies"))
+    classifier = Classifier.load(bundled("models/adapler-movies"), asked.device)
     split = limited(load("movies", "test", asked.data_root), asked.documents)
     figures: dict[str, Any] = {
         "model": classifier.checksum,
         "data": f"{split.info.title}, {split.source}, {split.name}",
-        "environment": describe("cpu"),
+        "environment": describe(asked.device),
         "gradients": gradients(classifier, split.examples, asked.rounds),
         "gradients_short": gradients(classifier, shortened(split.examples), asked.rounds),
         "integrated": path_integral(classifier, split.examples, asked.rounds),

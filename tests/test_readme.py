@@ -37,7 +37,7 @@ def test_table_is_that_of_the_committed_run(readme: str, figures: dict) -> None:
     assert shown and shown.group(1).strip() == report.markdown(figures).strip()
 
 
-@pytest.mark.parametrize("name", ["bench", "bench-movies"])
+@pytest.mark.parametrize("name", ["bench", "bench-movies", "gpu/bench-before-kernels"])
 def test_speeds_are_those_of_the_committed_timing(readme: str, name: str) -> None:
     timing = json.loads((RESULTS.parent / f"{name}.json").read_text(encoding="utf-8"))
     assert bench_report.markdown(timing) == (RESULTS.parent / f"{name}.md").read_text(encoding="utf-8")
@@ -45,11 +45,12 @@ def test_speeds_are_those_of_the_committed_timing(readme: str, name: str) -> Non
     assert shown and shown.group(1).strip() == bench_report.overview(timing).strip()
 
 
-def test_task_table_is_that_of_the_committed_runs(readme: str) -> None:
-    rows = json.loads((RESULTS.parent / "tasks.json").read_text(encoding="utf-8"))["rows"]
+@pytest.mark.parametrize("name", ["tasks", "gpu/tasks"])
+def test_task_table_is_that_of_the_committed_runs(readme: str, name: str) -> None:
+    rows = json.loads((RESULTS.parent / f"{name}.json").read_text(encoding="utf-8"))["rows"]
     made = tasks.grid(rows).markdown()
-    assert made == (RESULTS.parent / "tasks.md").read_text(encoding="utf-8")
-    shown = re.search(r"<!-- tasks: docs/results/tasks.md -->\n(.*?)<!-- end -->", readme, re.S)
+    assert made == (RESULTS.parent / f"{name}.md").read_text(encoding="utf-8")
+    shown = re.search(rf"<!-- tasks: docs/results/{name}.md -->\n(.*?)<!-- end -->", readme, re.S)
     assert shown and shown.group(1).strip() == made.strip()
 
 

@@ -119,7 +119,7 @@ def plain_stock(model: Any) -> Any:
     entries = {key: value for key, value in model.config.to_dict().items() if key not in ("model_type", "dtype")}
     stock: Any = stock_class(model)(AutoConfig.for_model(kind, **entries))
     stock.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("adapler.")})
-    return stock.eval()
+    return stock.to(model.device).eval()
 
 
 def falling_factor(times: float, layers: int) -> float:

@@ -155,9 +155,9 @@ def _padded(model: Any) -> Call:
     """Removal as TR-BERT does it: after each layer's, the batch is padded to the longest text that is left."""
 
     def call(inputs: Inputs) -> Tensor:
-        packed = packed_encoder.enter(model, **inputs)
+        packed, eta = packed_encoder.enter(model, **inputs), model.thresholds()
         for index, layer in enumerate(backbones.layers(model)):
-            packed = removal.keep(packed, model.decide(index, packed).kept)
+            packed = removal.keep(packed, model.decide(index, packed, eta).kept)
             mask = torch.arange(int(packed.lengths.max()), device=packed.text.device) < packed.lengths[:, None]
             padded = packed.hidden.new_zeros(*mask.shape, packed.hidden.shape[-1])
             padded[mask] = packed.hidden

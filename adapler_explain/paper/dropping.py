@@ -17,7 +17,7 @@ from adapler_explain.explainers.request import Asked, PieceScores, Request
 from adapler_explain.measure import IntArray, measure, probabilities_of
 from adapler_explain.predict import mean_of
 from adapler_explain.removal import Packed
-from adapler_explain.windows import BATCH_PIECES, Window, by_pieces
+from adapler_explain.windows import Window, by_pieces
 from eraser_eval.datasets import Split
 from eraser_eval.grid import Grid
 from eraser_eval.task_score import metric_title
@@ -124,7 +124,7 @@ def deciding(
 
     def passes(windows: Sequence[Window]) -> Iterator[tuple[list[Window], np.ndarray, IntArray]]:
         done = 0
-        for group in by_pieces(windows, BATCH_PIECES):
+        for group in by_pieces(windows, classifier.budget()):
             places = range(done, done + len(group))
             done += len(group)
             batch = classifier.batch(group)

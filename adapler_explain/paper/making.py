@@ -31,7 +31,7 @@ from eraser_eval.tables import columns_of, grid_of
 LOOK = "acl-column"
 RATIONALE_FIGURES = ("layers", "precision-recall", "agreement", "position")
 # Decides nothing that is computed.
-FREE = ("parts", "device", "output_dir", "tasks", "rationales")
+FREE = ("parts", "device", "time_on", "output_dir", "tasks", "rationales")
 
 
 @dataclass
@@ -55,7 +55,10 @@ class Making:
             for seed in task.seeds:
                 self.say(f"task {tasks.name_of(task.dataset)}, seed {seed}")
                 run = self._run(task, seed)
-                rows.append(tasks.task_figures(task, run, self._train(task, seed, run), self._batch_sizes))
+                row = tasks.task_figures(
+                    task, run, self._train(task, seed, run), self._batch_sizes, self.config.time_on
+                )
+                rows.append(row)
             self._frontier([self._run(task, task.seeds[0])], f"tasks/{tasks.name_of(task.dataset)}-frontier")
         write_json(self.folder / "tasks.json", {"rows": rows})
         if rows:

@@ -89,6 +89,7 @@ class PaperConfig:
         runs: where training runs are, ``<data set>-<seed>``; None: ``runs`` in ``output_dir``.
         device: torch device.
         timing: also measure the wall clock.
+        time_on: the torch device of the wall clock; None: ``device``.
     """
 
     output_dir: str
@@ -101,12 +102,16 @@ class PaperConfig:
     runs: str | None = None
     device: str = "cpu"
     timing: bool = True
+    time_on: str | None = None
 
 
 SAMPLE = str(bundled("sample/movies"))
 # For two cores: parts of train, fewer epochs, and of a long text one window of 256 pieces.
 SHORT = {"fine_tune_epochs": 2, "epochs": 2}
 LONG = {"window_pieces": 256, "windows_per_document": 1, "batch_size": 16}
+# For a GPU: windows of a long text as above, in batches that fill it.
+WIDE = LONG | {"batch_size": 32, "precision": "tfloat32"}
+SEEDS = (0, 1, 2)
 SCALES: Mapping[str, Scale] = {
     "full": Scale(
         "whole data sets, the recommended recipe's epochs: for a GPU",
@@ -127,6 +132,49 @@ SCALES: Mapping[str, Scale] = {
         teachers=(
             Task("hatexplain", split="val", seeds=(0, 1, 2)),
             Task("movies", LONG | {"fine_tune_epochs": 5, "saliency_epochs": 2}, split="val", seeds=(0, 1, 2)),
+        ),
+    ),
+    "gpu": Scale(
+        "parts of train, three seeds: about two hours of one GPU, or minutes where its runs share it",
+        (
+            Task(
+                "movies",
+                LONG | {"fine_tune_epochs": 5, "saliency_epochs": 2, "precision": "tfloat32"},
+                seeds=SEEDS,
+            ),
+            Task(
+                "sst2",
+                {"limit": 15000, "fine_tune_epochs": 2, "epochs": 3, "precision": "tfloat32"},
+                split="val",
+                seeds=SEEDS,
+            ),
+            Task("mrpc", {"precision": "tfloat32"}, seeds=SEEDS),
+            Task("hatexplain", {"epochs": 3, "precision": "tfloat32"}, seeds=SEEDS),
+            Task(
+                "ag_news",
+                {"val_limit": 2000, "fine_tune_epochs": 2, "jitter": 0.25, "phi": 3e-3, "precision": "tfloat32"},
+                tuned=2000,
+                seeds=SEEDS,
+            ),
+            Task("multirc", WIDE | {"val_limit": 1000, "fine_tune_epochs": 2}, tuned=1000),
+            Task(
+                "imdb",
+                WIDE | {"limit": 8000, "val_limit": 1000, "fine_tune_epochs": 2, "jitter": 0.25, "phi": 1e-3},
+                measured=2500,
+                tuned=1000,
+                seeds=SEEDS,
+            ),
+        ),
+        Task("hatexplain", {"limit": 3000, "precision": "tfloat32"} | SHORT, split="val", tuned=1000),
+        ("movies", "multirc", "hatexplain"),
+        teachers=(
+            Task("hatexplain", {"limit": 3000, "precision": "tfloat32"} | SHORT, split="val", tuned=1000, seeds=SEEDS),
+            Task(
+                "movies",
+                LONG | {"limit": 800, "fine_tune_epochs": 3, "epochs": 2, "precision": "tfloat32"},
+                split="val",
+                seeds=SEEDS,
+            ),
         ),
     ),
     "small": Scale(

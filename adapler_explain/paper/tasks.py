@@ -77,7 +77,9 @@ def has_point(checkpoint: Path, factor: float) -> bool:
     return POINT in points and points[POINT]["factor"] == factor
 
 
-def task_figures(task: Task, run: Path, config: TrainConfig, batch_sizes: tuple[int, ...] = (1, 32)) -> dict[str, Any]:
+def task_figures(
+    task: Task, run: Path, config: TrainConfig, batch_sizes: tuple[int, ...] = (1, 32), time_on: str | None = None
+) -> dict[str, Any]:
     """The figures of one task with one seed, at the operating point that was chosen on val.
 
     What is complete in ``run`` is not made again.
@@ -87,6 +89,7 @@ def task_figures(task: Task, run: Path, config: TrainConfig, batch_sizes: tuple[
         run: the training run.
         config: how it is trained.
         batch_sizes: windows in a timed batch; empty: nothing is timed.
+        time_on: torch device of the clock; None: the one of ``config``.
     """
     checkpoint = trained(config)
     frontier = tuned(checkpoint, task, config.data_root, config.device)
@@ -100,6 +103,7 @@ def task_figures(task: Task, run: Path, config: TrainConfig, batch_sizes: tuple[
         batch_sizes=batch_sizes,
         limit=task.measured,
         device=config.device,
+        time_on=time_on,
     )
     written = run / f"measured-{task.split}.json"
     measured = current(
@@ -108,6 +112,7 @@ def task_figures(task: Task, run: Path, config: TrainConfig, batch_sizes: tuple[
         operating_factor=frontier["chosen"] or 1.0,
         batch_sizes=list(batch_sizes),
         limit=task.measured,
+        **({"time_on": time_on} if time_on else {}),
     )
     if measured is None:
         measured = task_row(asked)

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from adapler_explain import flops
-from adapler_explain import measure as measure_module
 from adapler_explain.classifier import Classifier, all_windows
 from adapler_explain.measure import Measured, measure, merge
 from adapler_explain.predict import mean_probabilities
@@ -69,9 +68,9 @@ def test_the_size_of_groups_changes_nothing(
     classifier: Classifier, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = of(classifier, split)
-    monkeypatch.setattr(measure_module, "BATCH_PIECES", 1)
-    monkeypatch.setattr(classifier, "pruned", lambda windows, **options: Classifier.pruned(classifier, windows, 1))
-    for prune, expected in ((True, together), (False, of(classifier, split, prune=False))):
+    unpruned = of(classifier, split, prune=False)
+    monkeypatch.setattr(classifier, "budget", lambda: 1)
+    for prune, expected in ((True, together), (False, unpruned)):
         alone = of(classifier, split, prune)
         np.testing.assert_allclose(alone.probabilities, expected.probabilities, atol=1e-6)
         assert alone.kept == expected.kept and alone.flops_pruned == expected.flops_pruned

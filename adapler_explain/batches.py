@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from adapler_explain.windows import Window
+from adapler_explain.windows import GPU_TIMES, Window
 from eraser_eval.errors import MissingError, UsageError
 
 Made = TypeVar("Made")
-# Pieces of a first pass with gradients: what is cached best on CPU, and on a GPU where growing begins.
+# Pieces of a first pass with gradients: what is cached best on CPU; on a GPU, which takes more, growing begins there.
 FIRST_PIECES = 2048
 MOST_PIECES = 262_144
 
@@ -24,11 +24,11 @@ class Batches:
     Attributes:
         windows: as many in one pass; None: by pieces, as many as fit. On a GPU passes then grow until half of its
             memory is used; where memory runs out they shrink, for good.
-        pieces: the budget of a pass where ``windows`` is None, padding not counted.
+        pieces: the budget of a pass where ``windows`` is None, padding not counted; 0: what a first pass takes.
     """
 
     windows: int | None = None
-    pieces: int = FIRST_PIECES
+    pieces: int = 0
 
     def run(self, windows: Sequence[Window], call: Callable[[list[int]], Sequence[Made]]) -> list[Made]:
         """What ``call`` makes of each of ``windows``, in their order.
@@ -40,6 +40,8 @@ class Batches:
         Raises:
             MissingError: memory runs out on a single window.
         """
+        if not self.pieces:
+            self.pieces = FIRST_PIECES * (GPU_TIMES if torch.cuda.is_initialized() else 1)
         order = sorted(range(len(windows)), key=lambda place: windows[place].seen)
         made: dict[int, Made] = {}
         begin = 0
@@ -79,7 +81,7 @@ class Batches:
             torch.cuda.empty_cache()
         if self.windows is not None:
             self.windows = len(group) // 2
-        self.pieces = sum(windows[place].seen for place in group) // 2
+        self.pieces = max(1, sum(windows[place].seen for place in group) // 2)
 
     def _grow(self) -> None:
         if self.windows is not None or not torch.cuda.is_initialized() or self.pieces >= MOST_PIECES:

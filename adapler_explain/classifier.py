@@ -307,14 +307,14 @@ def load_pretrained(
     return model, tokenizer
 
 
-def check_device(name: str) -> None:
-    """Raise UsageError unless ``name`` is a torch device that this machine has."""
+def check_device(name: str, option: str = "--device") -> None:
+    """Raise UsageError unless ``name``, from ``option``, is a torch device that this machine has."""
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"--device {name}: {str(error).strip().splitlines()[0]}") from None
+        raise UsageError(f"{option} {name}: {str(error).strip().splitlines()[0]}") from None
     if torch.device(name).type == "meta":
-        raise UsageError(f"--device {name}: computes nothing; give cpu, cuda or mps")
+        raise UsageError(f"{option} {name}: computes nothing; give cpu, cuda or mps")
 
 
 def model_checksum(path: str | Path, model: Any) -> str:

@@ -21,7 +21,8 @@ RUNTIMES = ("flash-attn", "onnxruntime", "openvino")
 
 def describe(device: str) -> dict[str, Any]:
     """Versions, processor, threads and accelerator, for ``device``; nothing that names the user or the host."""
-    accelerator = torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else None
+    kind = torch.device(device).type
+    accelerator = torch.cuda.get_device_name(device) if kind == "cuda" else None if kind == "cpu" else kind
     return {
         "adapler_explain": __version__,
         "python": platform.python_version(),

@@ -53,7 +53,7 @@ class EvalConfig:
         device: torch device.
         seed: of methods that draw and of the bootstrap.
         batch_size: windows in one pass of attention and gradients, or ``auto``: as many as fit; passes without either
-            take as many as fit 8192 pieces.
+            take as many as fit 8192 pieces, on a GPU four times as many.
         pool, sign: how a word's score is made from its pieces', see :func:`windows.word_scores`.
         faithfulness: how words are erased to see whether a rationale is what the model needs, see
             :class:`erasure.Operator`; empty: nothing is erased.

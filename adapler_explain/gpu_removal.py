@@ -1,4 +1,4 @@
-"""Hard removal on a GPU: a kernel that decides and one that closes the ranks, where PyTorch takes forty.
+"""Hard removal on a GPU: a kernel that decides and one that closes the ranks, where PyTorch takes sixty.
 
 On a GPU the layers of a pruned encoder are over sooner than their kernels are launched, so that their number is what a
 layer costs. What is computed is what ``removal.py`` computes, rounding included; a program of a kernel does a text.
@@ -10,7 +10,9 @@ Imported where it is used: Triton comes with PyTorch's builds for GPUs alone.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import Any
 
 import torch
 import triton
@@ -35,18 +37,19 @@ def decide(logits: Tensor, factor: Tensor, delta: Tensor, packed: Packed) -> Dec
     made = logits.new_empty((2, len(logits)), dtype=torch.float32)
     kept = torch.empty_like(logits, dtype=torch.bool)
     counts = torch.empty_like(packed.lengths)
-    _decide[(len(counts),)](
-        logits.contiguous(),
-        packed.position,
-        packed.bounds,
-        factor,
-        delta.float(),
-        made[0],
-        made[1],
-        kept.view(torch.uint8),
-        counts,
-        BLOCK=BLOCK,
-    )
+    with _on(logits):
+        _decide[(len(counts),)](
+            logits.contiguous(),
+            packed.position.contiguous(),
+            packed.bounds,
+            factor,
+            delta.float(),
+            made[0],
+            made[1],
+            kept.view(torch.uint8),
+            counts,
+            BLOCK=BLOCK,
+        )
     return Decision(made[0], made[1], kept, counts)
 
 
@@ -55,16 +58,17 @@ def keep(packed: Packed, kept: Tensor, counts: Tensor) -> Packed:
     total, texts = len(kept), len(counts)
     rows = packed.position.new_empty((3, total))
     first = packed.lengths.new_empty(texts + 1, dtype=torch.int32)
-    _keep[(texts,)](
-        kept.view(torch.uint8),
-        packed.position,
-        packed.bounds,
-        counts,
-        rows,
-        first,
-        total,
-        BLOCK=BLOCK,
-    )
+    with _on(packed.hidden):
+        _keep[(texts,)](
+            kept.contiguous().view(torch.uint8),
+            packed.position.contiguous(),
+            packed.bounds,
+            counts,
+            rows,
+            first,
+            total,
+            BLOCK=BLOCK,
+        )
     left = int(first[-1])
     index, position, text = rows[:, :left]
     return replace(
@@ -78,7 +82,13 @@ def keep(packed: Packed, kept: Tensor, counts: Tensor) -> Packed:
     )
 
 
-@triton.jit
+def _on(values: Tensor) -> AbstractContextManager[Any]:
+    """Within, kernels are launched on the device of ``values``: Triton launches on the current one."""
+    return torch.cuda.device(values.device) if values.is_cuda else nullcontext()
+
+
+# Where a batch's rows begin in memory, and how many there are, would else be compiled for.
+@triton.jit(do_not_specialize_on_alignment=["position", "margins"])
 def _decide(logits, position, first, factor, delta, contributions, margins, kept, counts, BLOCK: tl.constexpr):
     text = tl.program_id(0)
     begin = tl.load(first + text)
@@ -118,13 +128,13 @@ def _decide(logits, position, first, factor, delta, contributions, margins, kept
         is_cls = tl.load(position + place, mask=there, other=1) == 0
         score = (tl.where(is_cls, precise * times, precise) / scaled).to(tl.float32)
         stays = ((score >= least) | is_cls) & there
-        tl.store(margins + place, score / least, mask=there)
+        tl.store(margins + place, tl.div_rn(score, least), mask=there)
         tl.store(kept + place, stays.to(tl.uint8), mask=there)
         staying += stays.to(tl.int32)
     tl.store(counts + text, tl.sum(staying, 0).to(tl.int64))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["total"], do_not_specialize_on_alignment=["position", "rows"])
 def _keep(kept, position, first, counts, rows, first_left, total, BLOCK: tl.constexpr):
     text = tl.program_id(0)
     steps = tl.arange(0, BLOCK)

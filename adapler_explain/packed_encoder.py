@@ -24,8 +24,10 @@ def enter(
         token_type_ids: ``[batch, length]``; None: zeros. Not read where the encoder knows no token types.
 
     Raises:
-        ValueError: a row begins with padding.
+        ValueError: there is no row, or one begins with padding.
     """
+    if not len(input_ids):
+        raise ValueError("an empty batch: give at least one text")
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
     if not bool(mask[:, 0].all()):
         raise ValueError("a row begins with padding; pad on the right (tokenizer.padding_side = 'right')")

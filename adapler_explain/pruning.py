@@ -59,6 +59,15 @@ def padded(values: Sequence[Tensor], places: Sequence[Tensor], shape: tuple[int,
     return made
 
 
+def marked(places: Sequence[Tensor], shape: tuple[int, int]) -> tuple[Tensor, ...]:
+    """Of each layer a bool tensor of ``shape``, True at its ``places`` ``[total]`` in the padded batch."""
+    layers = places[0].new_zeros(len(places), shape[0] * shape[1], dtype=torch.bool)
+    for row, there in zip(layers, places, strict=True):
+        row.index_fill_(0, there, True)
+    made: tuple[Tensor, ...] = layers.unflatten(1, shape).unbind()
+    return made
+
+
 class Pruned(PreTrainedModel):
     """A classifier that drops pieces of little contribution, layer by layer: the part before a stock classifier.
 
@@ -164,7 +173,7 @@ class Pruned(PreTrainedModel):
         output = PrunedOutput(loss, logits)
         output.contributions = padded([decision.contributions for decision in decisions], places[:-1], shape)
         output.margins = padded([decision.margins for decision in decisions], places[:-1], shape)
-        output.alive = padded([torch.ones_like(there, dtype=torch.bool) for there in places[1:]], places[1:], shape)
+        output.alive = marked(places[1:], shape)
         return output
 
     def train(self, mode: bool = True) -> Self:

@@ -10,9 +10,11 @@ Legend, after Modarressi et al. 2022:
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
+from shutil import which
 from typing import Any
 
 import torch
@@ -239,7 +241,7 @@ def _counted(kept: Tensor, packed: Packed) -> Tensor:
 
 
 def _kernels(values: Tensor) -> Any:
-    """The module of kernels for ``values``: on a GPU, without gradients, where there is Triton; else None."""
+    """The module of kernels for ``values``: on a GPU, without gradients, where Triton can compile; else None."""
     if not values.is_cuda or values.dtype == torch.float64 or torch.is_grad_enabled() or not _has_triton():
         return None
     from adapler_explain import gpu_removal
@@ -249,7 +251,9 @@ def _kernels(values: Tensor) -> Any:
 
 @cache
 def _has_triton() -> bool:
-    return find_spec("triton") is not None
+    # It compiles what launches its kernels with the machine's own compiler, which small images lack.
+    compilers = (os.environ.get("CC"), which("gcc"), which("clang"))
+    return find_spec("triton") is not None and any(compilers)
 
 
 def unpack(values: Tensor, packed: Packed, length: int) -> Tensor:

@@ -55,7 +55,8 @@ def task_row(config: TaskConfig) -> dict[str, Any]:
 
     ``fine_tuned`` and ``pruned`` have ``score`` (by ``metric``), ``accuracy`` and ``macro_f1``; ``flops_speedup``,
     ``kept_per_layer`` and ``kept``, its mean, are of the pruned model; ``wall_clock`` has for each batch size
-    ``batch``, ``windows``, ``rounds``, ``stock_ms``, ``ms`` (of a window) and ``speedup``; ``timed_on`` is the machine.
+    ``batch``, ``windows``, ``rounds``, ``stock_ms``, ``ms`` (of a window) and ``speedup``; ``timed_on`` is their
+    machine, None where nothing was timed.
 
     Raises:
         UsageError: an option cannot be used.
@@ -64,7 +65,9 @@ def task_row(config: TaskConfig) -> dict[str, Any]:
     """
     if any(size < 1 for size in config.batch_sizes):
         raise UsageError(f"--batch-sizes {','.join(map(str, config.batch_sizes))}: give numbers of at least 1")
-    check_device(clock := config.time_on or config.device)
+    clock = config.time_on or config.device
+    if config.time_on:
+        check_device(config.time_on, "--time-on")
     classifier, split, windows = opened(
         config.checkpoint, config.dataset, config.split, config.data_root, config.limit, config.device
     )
@@ -84,8 +87,9 @@ def task_row(config: TaskConfig) -> dict[str, Any]:
             )
     fine_tuned = measure(reference, split, windows, prune=False)
     pruned = measure(classifier, split, windows, True, factor)
-    for one in (reference, classifier):
-        one.model.to(clock)
+    if config.batch_sizes:
+        for one in (reference, classifier):
+            one.model.to(clock)
     return (
         {"command": "measure"}
         | asdict(config)
@@ -107,7 +111,7 @@ def task_row(config: TaskConfig) -> dict[str, Any]:
             "kept_per_layer": pruned.kept,
             "kept": sum(pruned.kept) / len(pruned.kept),
             "wall_clock": [_timed(reference, classifier, texts, size, factor) for size in config.batch_sizes],
-            "timed_on": machine(describe(clock)),
+            "timed_on": machine(describe(clock)) if config.batch_sizes else None,
             "environment": describe(config.device),
         }
     )

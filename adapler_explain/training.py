@@ -7,7 +7,7 @@
     <output>/adapler/         the model that was kept
 
 A stage whose output is there is not run again; one that was cut off goes on (``.partial-<stage>/``), and comes to the
-same weights. Outputs appear under their name only when complete.
+same weights, on CPU to the bit. Outputs appear under their name only when complete.
 """
 
 from __future__ import annotations
@@ -163,8 +163,11 @@ class TrainConfig:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise UsageError(f"--{name} {getattr(self, name)}: choose from {', '.join(allowed)}")
-        if self.precision == "tfloat32" and not self.device.startswith("cuda"):
-            raise UsageError(f"--precision tfloat32: NVIDIA GPUs alone have it, not {self.device}; give float32")
+        if self.precision == "tfloat32" and not has_tensor_cores(self.device):
+            raise UsageError(
+                f"--precision tfloat32: NVIDIA GPUs from Ampere on have it, and not --device {self.device}; "
+                "choose float32, in another --output-dir where a run was begun"
+            )
         for name, (low, high) in BOUNDS.items():
             value = getattr(self, name)
             # What is no number is in no range.
@@ -232,17 +235,32 @@ def train(config: TrainConfig, data: tuple[Split, Split] | None = None) -> Path:
     return run.folder / "adapler"
 
 
+def has_tensor_cores(device: str) -> bool:
+    """Whether ``device`` multiplies matrices in tfloat32."""
+    import torch
+
+    if not device.startswith("cuda") or not torch.cuda.is_available() or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 @contextmanager
 def tensor_cores(wanted: bool) -> Iterator[None]:
     """Within, products of float32 matrices run on a GPU's tensor cores in tfloat32, where that is ``wanted``."""
+    if not wanted:
+        yield
+        return
     import torch
 
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if wanted else before)
+    # Of the two ways to say it the older one, and to read it too, fails where the newer was used.
+    place: Any = torch.backends.cuda.matmul
+    name, value = ("fp32_precision", "tf32") if hasattr(place, "fp32_precision") else ("allow_tf32", True)
+    before = getattr(place, name)
+    setattr(place, name, value)
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        setattr(place, name, before)
 
 
 @contextmanager

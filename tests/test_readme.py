@@ -79,13 +79,14 @@ def test_tables_of_explainers_are_those_of_the_committed_runs(readme: str, folde
     assert json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["source"] == "release"
 
 
-def test_speeds_of_explanations_are_those_of_the_committed_timing(readme: str) -> None:
-    table = (RESULTS.parent / "explain.md").read_text(encoding="utf-8")
-    timing = json.loads((RESULTS.parent / "explain.json").read_text(encoding="utf-8"))
-    shown = re.search(r"<!-- bench-explain: docs/results/explain.md -->\n(.*?)<!-- end -->", readme, re.S)
+@pytest.mark.parametrize("name", ["explain", "gpu/explain"])
+def test_speeds_of_explanations_are_those_of_the_committed_timing(readme: str, name: str) -> None:
+    table = (RESULTS.parent / f"{name}.md").read_text(encoding="utf-8")
+    timing = json.loads((RESULTS.parent / f"{name}.json").read_text(encoding="utf-8"))
+    shown = re.search(rf"<!-- bench-explain: docs/results/{name}.md -->\n(.*?)<!-- end -->", readme, re.S)
     assert shown and shown.group(1).strip() == table.strip()
-    for name in ("gradients", "gradients_short", "erasures"):
-        assert f"| {timing[name]['speedup']:.2f}× |" in table
+    for part in ("gradients", "gradients_short", "erasures"):
+        assert f"| {timing[part]['speedup']:.2f}× |" in table
 
 
 def test_the_run_was_of_the_bundled_model_and_the_whole_real_split(figures: dict) -> None:

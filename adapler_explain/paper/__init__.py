@@ -21,6 +21,7 @@ from adapler_explain.classifier import check_device
 from adapler_explain.paper import tasks
 from adapler_explain.paper.making import Making
 from adapler_explain.paper.plan import PARTS, SCALES, PaperConfig
+from adapler_explain.training import has_tensor_cores
 from eraser_eval.errors import UsageError
 from eraser_eval.files import exclusive
 
@@ -56,12 +57,18 @@ def paper(config: PaperConfig, say: Callable[[str], None] = lambda _: None) -> P
 
 def _check(config: PaperConfig) -> None:
     check_device(config.device)
+    if config.time_on:
+        check_device(config.time_on, "--time-on")
     if config.scale not in SCALES:
         raise UsageError(f"--scale {config.scale}: choose from {', '.join(SCALES)}")
+    scale = SCALES[config.scale]
+    precisions = {task.train.get("precision") for task in (*scale.tasks, scale.ablation, *scale.teachers)}
+    if "tfloat32" in precisions and not has_tensor_cores(config.device):
+        raise UsageError(f"--scale {config.scale}: is for an NVIDIA GPU from Ampere on; give --device cuda")
     for option, asked, known in (
         ("parts", config.parts, PARTS),
-        ("tasks", config.tasks, [tasks.name_of(task.dataset) for task in SCALES[config.scale].tasks]),
-        ("rationales", config.rationales, [tasks.name_of(name) for name in SCALES[config.scale].rationales]),
+        ("tasks", config.tasks, [tasks.name_of(task.dataset) for task in scale.tasks]),
+        ("rationales", config.rationales, [tasks.name_of(name) for name in scale.rationales]),
     ):
         for name in asked:
             if name not in known:

@@ -30,7 +30,7 @@ from eraser_eval.tables import columns_of, grid_of
 
 LOOK = "acl-column"
 RATIONALE_FIGURES = ("layers", "precision-recall", "agreement", "position")
-# Decides nothing that is computed.
+# Decides nothing that is computed, or is asked of each figure by itself.
 FREE = ("parts", "device", "time_on", "output_dir", "tasks", "rationales")
 
 

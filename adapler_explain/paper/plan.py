@@ -156,7 +156,7 @@ SCALES: Mapping[str, Scale] = {
                 tuned=2000,
                 seeds=SEEDS,
             ),
-            Task("multirc", WIDE | {"val_limit": 1000, "fine_tune_epochs": 2}, tuned=1000),
+            Task("multirc", WIDE | {"val_limit": 1000, "fine_tune_epochs": 2}, tuned=1000, seeds=SEEDS),
             Task(
                 "imdb",
                 WIDE | {"limit": 8000, "val_limit": 1000, "fine_tune_epochs": 2, "jitter": 0.25, "phi": 1e-3},

@@ -10,6 +10,7 @@ from statistics import mean
 from typing import Any
 
 from adapler_explain.classifier import model_checksum
+from adapler_explain.environment import describe, machine
 from adapler_explain.paper.plan import Task
 from adapler_explain.paper.reuse import current
 from adapler_explain.task_row import TaskConfig, task_row
@@ -112,9 +113,10 @@ def task_figures(
         operating_factor=frontier["chosen"] or 1.0,
         batch_sizes=list(batch_sizes),
         limit=task.measured,
-        **({"time_on": time_on} if time_on else {}),
     )
-    if measured is None:
+    # Older files do not say.
+    clocks = (None, machine(describe(time_on or config.device)))
+    if measured is None or (batch_sizes and measured.get("timed_on") not in clocks):
         measured = task_row(asked)
         write_json(written, measured)
     settings = json.loads((run / "manifest.json").read_text(encoding="utf-8"))

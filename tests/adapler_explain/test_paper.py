@@ -20,6 +20,7 @@ from adapler_explain import paper as paper_package
 from adapler_explain.classifier import Classifier, all_windows
 from adapler_explain.paper import PaperConfig, ablations, dropping, making, paper, plan, reuse, tasks
 from adapler_explain.paper.plan import Scale, Task
+from adapler_explain.training import TrainConfig
 from eraser_eval.datasets import load
 from eraser_eval.errors import MissingError, UsageError
 from eraser_eval.grid import Grid, Shown
@@ -37,7 +38,9 @@ CHOSEN = ("base", "teacher-rollout", "teacher-human", "phi-double", "no-theta")
 
 @pytest.fixture
 def config(tmp_path: Path, stock_checkpoint: Path, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> PaperConfig:
-    monkeypatch.setattr(paper_package, "SCALES", {"small": SMALL, "quick": plan.SCALES["quick"]})
+    monkeypatch.setattr(
+        paper_package, "SCALES", {"small": SMALL} | {name: plan.SCALES[name] for name in ("quick", "gpu")}
+    )
     for name in ("VARIANTS", "BY_TEACHER", "COMPARED", "BY_PHI"):
         chosen = tuple(variant for variant in getattr(plan, name) if variant.name in CHOSEN)
         monkeypatch.setattr(making, name, chosen)
@@ -191,9 +194,26 @@ def test_rationales_are_of_models_in_the_task_table(name: str) -> None:
     assert set(scale.rationales) <= {task.dataset for task in scale.tasks}
 
 
+def test_a_clock_of_another_machine_is_measured_again(config: PaperConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, run = SMALL.tasks[0], Path(config.output_dir)
+    given = TrainConfig.of(
+        "movies", model=config.model, output_dir=str(run), data_root=config.data_root, seed=0, **task.train
+    )
+    first = tasks.task_figures(task, run, given, (1,))["wall_clock"]
+    assert tasks.task_figures(task, run, given, (1,))["wall_clock"] == first
+    monkeypatch.setattr(tasks, "machine", lambda _: "another")
+    assert tasks.task_figures(task, run, given, (1,))["wall_clock"] != first
+    tasks.task_figures(task, run, given, ())
+    measured = (run / "measured-test.json").read_text()
+    tasks.task_figures(task, run, given, ())
+    assert (run / "measured-test.json").read_text() == measured
+
+
 def test_what_cannot_be_used_is_refused(config: PaperConfig, tmp_path: Path) -> None:
     for change, message in (
         ({"scale": "huge"}, "--scale huge"),
+        ({"scale": "gpu"}, "--scale gpu: is for an NVIDIA GPU"),
+        ({"time_on": "abacus"}, "--time-on abacus"),
         ({"parts": ("figures",)}, "--parts figures"),
         ({"tasks": ("sst9",)}, "--tasks sst9"),
         ({"model": None}, "--model: give the pretrained"),

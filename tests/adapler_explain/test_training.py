@@ -22,7 +22,7 @@ from adapler_explain.export import export
 from adapler_explain.loop import Part
 from adapler_explain.run import Run
 from adapler_explain.saliency import input_x_gradient
-from adapler_explain.training import RECIPES, TrainConfig, train
+from adapler_explain.training import RECIPES, TrainConfig, tensor_cores, train
 from eraser_eval.datasets import from_rows
 from eraser_eval.errors import DataError, MissingError, UsageError
 
@@ -350,6 +350,7 @@ def test_settings_come_from_the_caller_the_recipe_and_the_data_set_in_this_order
     [
         ({"teacher": "crystal-ball"}, "--teacher crystal-ball"),
         ({"precision": "float8"}, "--precision float8"),
+        ({"precision": "tfloat32"}, "--precision tfloat32: NVIDIA GPUs from Ampere on have it, and not --device cpu"),
         ({"distill": 1.5}, "--distill 1.5"),
     ],
 )
@@ -410,3 +411,19 @@ def test_every_encoder_trains(config: TrainConfig, tmp_path: Path, family: str) 
     assert kept.model.config.model_type == f"adapler_{family}" and kept.window_pieces == 20
     assert any(module.p == 0.2 for module in kept.model.modules() if isinstance(module, torch.nn.Dropout))
     assert torch.isfinite(kept.logits(kept.windows(["the", "film"]), prune=True)).all()
+
+
+def test_tensor_cores_are_asked_for_and_put_back() -> None:
+    place = torch.backends.cuda.matmul
+    before = place.fp32_precision
+    try:
+        # PyTorch's older way to ask refuses to look after this.
+        place.fp32_precision = "ieee"
+        with tensor_cores(False):
+            assert place.fp32_precision == "ieee"
+        with pytest.raises(ZeroDivisionError), tensor_cores(True):
+            assert place.fp32_precision == "tf32"
+            _ = 1 / 0
+        assert place.fp32_precision == "ieee"
+    finally:
+        place.fp32_precision = before

@@ -395,6 +395,7 @@ def test_a_row_compares_the_pruned_and_the_fine_tuned_model(
     assert [(clock["batch"], clock["windows"]) for clock in row["wall_clock"]] == [(1, 9), (4, 8)]
     assert all(clock["speedup"] > 0 and clock["ms"] > 0 for clock in row["wall_clock"])
     assert row["documents"] == row["documents_in_split"] == 4 and row["seed"] is None
+    assert "thread" in row["timed_on"]
     assert row["reference_model_checksum"] == Classifier.load(stock_checkpoint).checksum
 
 
@@ -407,12 +408,15 @@ def test_the_training_runs_own_fine_tuned_model_is_the_default(
     (tmp_path / "manifest.json").write_text('{"command": "train", "seed": 7}')
     row = task_row(asked)
     assert row["reference_model"] == str(tmp_path / "fine-tuned") and row["seed"] == 7 and row["wall_clock"] == []
+    assert row["timed_on"] is None
 
 
 def test_a_row_refuses(tuned: Path, stock_checkpoint: Path, data_root: Path, tmp_path: Path) -> None:
     asked = TaskConfig(str(tuned), "movies", "test", str(data_root))
     with pytest.raises(UsageError, match="--batch-sizes 32: the documents make 9 windows"):
         task_row(asked)
+    with pytest.raises(UsageError, match="--time-on abacus"):
+        task_row(replace(asked, time_on="abacus"))
     with pytest.raises(UsageError, match="--batch-sizes 0,1"):
         task_row(replace(asked, batch_sizes=(0, 1)))
     with pytest.raises(UsageError, match="--operating-point"):

@@ -17,7 +17,7 @@ HUMAN = $(foreach who,majority union,$(if $(wildcard $(PEOPLE)/$(who).jsonl),--a
 BUNDLED := data/models/adapler-movies
 OURS := unpruned,unpruned-int8,adapler,adapler-padded,adapler-one-at-a-time,adapler-int8
 
-.PHONY: setup format lint types test test-slow test-browser check app screenshots bench bench-gpu bench-score bench-teachers bench-explain explain eval minilm train tasks paper paper-quick results wheel clean
+.PHONY: setup format lint types test test-slow test-browser check app screenshots bench bench-gpu bench-score bench-teachers bench-explain explain explain-whole eval minilm train tasks paper paper-quick results wheel clean
 
 setup: .venv/.installed
 
@@ -95,6 +95,13 @@ explain: setup
 	    --reference-model $(HATEXPLAIN)/fine-tuned --operating-point max-drop-0.01 --limit 120 --faithfulness remove \
 	    --resume --output-dir runs/explain-hatexplain --methods $(CHEAP),gradient-shap,integrated-gradients,occlusion,occlusion-span,leave-one-out,$(BASELINES),lime,kernel-shap,shapley-sampling
 	$(BIN)/python benchmarks/publish.py runs/explain-hatexplain docs/results/explain-hatexplain
+
+# The whole test splits, without the methods that cost most: hours of two cores.
+explain-whole: setup
+	$(BIN)/adapler-explain eval --dataset hatexplain --data-root $(DATA) --model $(HATEXPLAIN)/adapler \
+	    --reference-model $(HATEXPLAIN)/fine-tuned --operating-point max-drop-0.01 --faithfulness remove \
+	    --resume --output-dir runs/explain-hatexplain-whole --methods $(CHEAP),occlusion,$(BASELINES)
+	$(BIN)/python benchmarks/publish.py runs/explain-hatexplain-whole docs/results/explain-hatexplain-whole
 
 eval: setup
 	$(BIN)/adapler-explain eval --dataset movies

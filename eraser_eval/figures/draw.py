@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, LogFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
 
 from eraser_eval.figures.style import Look, Style, looks
 from eraser_eval.metrics import METRICS
@@ -183,8 +183,10 @@ def pareto(table: pd.DataFrame, style: Style, titles: Titles) -> Figure:
         panel.set_xscale("log")
         panel.set_xlabel("GFLOPs a document (log)")
         panel.set_ylabel(METRICS[metric].title)
-        for axis_formatter in (panel.xaxis.set_major_formatter, panel.xaxis.set_minor_formatter):
-            axis_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+        low, high = panel.get_xlim()
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 1000 else (1,)))
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_formatter(NullFormatter())
     used = {method: look for method, look in marks.items() if method in methods}
     under(figure, used, style, titles, lines=False)
     return figure

@@ -164,6 +164,21 @@ def test_what_cannot_be_drawn_is_said(folder: Path, tmp_path: Path, run: Run) ->
             table(without)
 
 
+@pytest.mark.parametrize(
+    ("costs", "labels"),
+    [([0.22, 0.5, 17], {"0.2", "0.5", "1", "2", "5", "10"}), ([0.22, 17, 215], {"1", "10", "100"})],
+)
+def test_costs_are_labelled_at_round_numbers_only(costs: list[float], labels: set[str]) -> None:
+    rows = {"method": ["adapler", "attention", "lime"], "gflops": costs, "average_precision": [0.5, 0.6, 0.7]}
+    drawn = draw.pareto(pd.DataFrame(rows), style.STYLES["acl-column"], title_of)
+    drawn.canvas.draw()
+    axis = drawn.axes[0].xaxis
+    low, high = axis.get_view_interval()
+    ticks = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
+    assert {label.get_text() for place, label in ticks if low <= place <= high} >= labels
+    assert not any(label.get_text() for label in axis.get_minorticklabels())
+
+
 def test_looks_tell_methods_apart_without_colour() -> None:
     marks = draw.looks(["adapler", *map(str, range(7))])
     assert len({(look.marker, str(look.dash)) for look in marks.values()}) == 8

@@ -98,6 +98,9 @@ explain: setup
 
 # The whole test splits, without the methods that cost most: hours of two cores.
 explain-whole: setup
+	$(BIN)/adapler-explain eval --dataset movies --data-root $(DATA) --faithfulness remove --resume \
+	    --output-dir runs/explain-movies-whole --methods adapler,contribution,attention,attention-rollout,saliency,input-x-gradient,input-x-gradient-pruned,lrp,random,first-words,gold
+	$(BIN)/python benchmarks/publish.py runs/explain-movies-whole docs/results/explain-movies-whole
 	$(BIN)/adapler-explain eval --dataset hatexplain --data-root $(DATA) --model $(HATEXPLAIN)/adapler \
 	    --reference-model $(HATEXPLAIN)/fine-tuned --operating-point max-drop-0.01 --faithfulness remove \
 	    --resume --output-dir runs/explain-hatexplain-whole --methods $(CHEAP),occlusion,$(BASELINES)

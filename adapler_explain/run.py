@@ -69,8 +69,8 @@ class Run:
     """
 
     def __init__(self, config: TrainConfig, data: tuple[Split, Split] | None = None) -> None:
-        config.check()
         check_device(config.device)
+        config.check()
         self.config = config
         self.folder = Path(config.output_dir)
         self.world: World = world(config.device)

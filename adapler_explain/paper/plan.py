@@ -135,7 +135,7 @@ SCALES: Mapping[str, Scale] = {
         ),
     ),
     "gpu": Scale(
-        "parts of train, three seeds: about two hours of one GPU, or minutes where its runs share it",
+        "parts of train, three seeds: four to five minutes of a GPU a run",
         (
             Task(
                 "movies",

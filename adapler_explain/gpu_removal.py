@@ -1,4 +1,4 @@
-"""Hard removal on a GPU: a kernel that decides and one that closes the ranks, where PyTorch takes sixty.
+"""Hard removal on a GPU: a kernel that decides and one that closes the ranks, where PyTorch takes dozens.
 
 On a GPU the layers of a pruned encoder are over sooner than their kernels are launched, so that their number is what a
 layer costs. What is computed is what ``removal.py`` computes, rounding included; a program of a kernel does a text.

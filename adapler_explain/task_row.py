@@ -17,6 +17,8 @@ from adapler_explain.classifier import Classifier, all_windows, check_device
 from adapler_explain.environment import describe, machine
 from adapler_explain.measure import Measured, check_classes, fine_tuned_beside, measure, opened
 from adapler_explain.wall_clock import part, speedups
+from adapler_explain.windows import Window
+from eraser_eval.datasets import Split
 from eraser_eval.errors import UsageError
 from eraser_eval.files import write_json
 
@@ -76,15 +78,7 @@ def task_row(config: TaskConfig) -> dict[str, Any]:
     if texts and len(texts) < max(config.batch_sizes, default=0):
         raise UsageError(f"--batch-sizes {max(config.batch_sizes)}: the documents make {len(texts)} windows; give less")
     place = config.reference_model or fine_tuned_beside(Path(config.checkpoint))
-    if place is None:
-        reference = Classifier(stock_of(classifier.model), classifier.tokenizer, classifier.window_pieces)
-    else:
-        reference = Classifier.load(place, config.device, classifier.window_pieces)
-        check_classes(reference, split)
-        if all_windows(reference, split) != windows:
-            raise UsageError(
-                f"--reference-model {place}: its tokenizer reads the texts otherwise; give the fine-tuned one"
-            )
+    reference = _reference(place, classifier, split, windows)
     fine_tuned = measure(reference, split, windows, prune=False)
     pruned = measure(classifier, split, windows, True, factor)
     if config.batch_sizes:
@@ -115,6 +109,17 @@ def task_row(config: TaskConfig) -> dict[str, Any]:
             "environment": describe(config.device),
         }
     )
+
+
+def _reference(place: str | None, classifier: Classifier, split: Split, windows: list[list[Window]]) -> Classifier:
+    """The fine-tuned model at ``place``, which reads the same ``windows``; None: ``classifier`` without removal."""
+    if place is None:
+        return Classifier(stock_of(classifier.model), classifier.tokenizer, classifier.window_pieces)
+    reference = Classifier.load(place, str(classifier.device), classifier.window_pieces)
+    check_classes(reference, split)
+    if all_windows(reference, split) != windows:
+        raise UsageError(f"--reference-model {place}: its tokenizer reads the texts otherwise; give the fine-tuned one")
+    return reference
 
 
 def _seed_of(classifier: Classifier, checkpoint: Path) -> int | None:

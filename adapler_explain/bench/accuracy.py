@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from adapler_explain.bench.runtimes import Call
 from adapler_explain.classifier import Classifier, all_windows
 from adapler_explain.progress import Progress
-from adapler_explain.windows import by_pieces
+from adapler_explain.windows import BATCH_PIECES, by_pieces
 from eraser_eval.datasets import Split
-
-GROUP_PIECES = 8192
 
 
 def accuracies(classifier: Classifier, data: Split, runs: Sequence[tuple[str, str, Call]]) -> list[dict[str, Any]]:
@@ -51,7 +49,7 @@ def document_probabilities(
     windows = [window for document in documents for window in document]
     shares: list[NDArray[np.float64]] = []
     with torch.inference_mode(), Progress(f"accuracy, {title}", len(windows), "windows") as progress:
-        for group in by_pieces(windows, GROUP_PIECES):
+        for group in by_pieces(windows, BATCH_PIECES):
             logits = torch.as_tensor(call(classifier.batch(group)))
             shares.append(logits.double().softmax(-1).cpu().numpy())
             progress.advance(len(group))

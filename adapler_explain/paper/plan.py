@@ -135,7 +135,7 @@ SCALES: Mapping[str, Scale] = {
         ),
     ),
     "gpu": Scale(
-        "parts of train, three seeds: four to five minutes of a GPU a run",
+        "parts of train, three seeds: for a GPU",
         (
             Task(
                 "movies",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -17,13 +17,22 @@ def _component(name: str) -> Any:
     return st.components.v2.component(f"adapler_{name}", js=component_script(name), css=component_style(name))
 
 
-def word_strip(data: dict[str, Any], key: str, on_switch: Callable[[frozenset[int]], None] | None = None) -> None:
+class Switched(NamedTuple):
+    """The words of a text that the reader has switched off, and how many clicks on words made them so."""
+
+    off: frozenset[int] = frozenset()
+    turn: int = 0
+
+
+def word_strip(data: dict[str, Any], key: str, on_switch: Callable[[Switched], None] | None = None) -> None:
     """Show the strip of :func:`adapler_app.reading.strip_data`; ``on_switch`` gets all words that are then off."""
 
     def switch() -> None:
         sent = st.session_state[key].switch
         if on_switch is not None and isinstance(sent, dict):
-            on_switch(frozenset(place for place in sent.get("off", ()) if isinstance(place, int) and place >= 0))
+            off = frozenset(place for place in sent.get("off", ()) if isinstance(place, int) and place >= 0)
+            turn = sent.get("turn")
+            on_switch(Switched(off, turn if isinstance(turn, int) else 0))
 
     _component("strip")(data=data | {"key": key}, key=key, on_switch_change=switch)
 

@@ -107,8 +107,8 @@ def strip_data(reading: Reading, titles: Mapping[str, str], **options: Any) -> d
     Args:
         reading: the document.
         titles: method to its name for people.
-        **options: for the component: ``layer`` (where it begins; None: the last), ``off`` (words switched off) and
-            ``switchable``.
+        **options: for the component: ``layer`` (where it begins; None: the last), ``off`` (words switched off),
+            ``turn`` (the click which made them so) and ``switchable``.
     """
     trace = reading.trace
     return {

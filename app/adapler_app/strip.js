@@ -13,14 +13,18 @@ const chosen = new Map();
 export default function (component) {
   const { parentElement, data, setTriggerValue } = component;
   const key = data.key || "strip";
-  const state = chosen.get(key) || { layer: data.layer ?? data.layers, byScore: false, focused: 0, clean: () => {} };
+  const state = chosen.get(key) ||
+    { layer: data.layer ?? data.layers, byScore: false, focused: 0, turn: 0, off: [], clean: () => {} };
   chosen.set(key, state);
   // New data come without an unmount before them.
   state.clean();
   state.layer = state.last ? data.layers : Math.max(0, Math.min(data.layers, state.layer));
   const count = data.words.length;
   const gold = new Set(data.gold || []);
-  const off = new Set(data.off || []);
+  // An answer to an earlier click knows nothing of the later ones.
+  const turn = data.turn ?? 0;
+  if (turn >= state.turn) Object.assign(state, { turn, off: data.off || [] });
+  const off = new Set(state.off.filter((i) => i < count));
   const left = Array.from({ length: data.layers + 1 }, () => 0);
   const byFate = Array.from({ length: data.layers + 1 }, () => []);
   data.fell.forEach((fell, i) => {
@@ -220,8 +224,10 @@ export default function (component) {
     spans[i].classList.toggle("off");
     spans[i].setAttribute("aria-pressed", String(!off.has(i)));
     state.focused = i;
-    // The whole set, so that quick clicks cannot undo each other.
-    setTriggerValue("switch", { off: [...off].sort((a, b) => a - b) });
+    state.turn++;
+    state.off = [...off].sort((a, b) => a - b);
+    // The whole set, so that a click which is overtaken by the next is not lost.
+    setTriggerValue("switch", { off: state.off, turn: state.turn });
   }
 
   // ---- what the reader does

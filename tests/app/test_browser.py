@@ -855,6 +855,35 @@ def test_words_switched_off_quickly_are_all_off(opener: Opener) -> None:
     expect(page.locator(".text .w.off")).to_have_count(3)
 
 
+def test_a_word_switched_off_before_the_last_answer_came_stays_off(opener: Opener) -> None:
+    page = opener("what-if")
+    first, second, third = alive(page)[:3]
+    # The second click falls between the first and its answer, the third just after that answer is drawn.
+    page.evaluate(
+        """([first, second, third]) => {
+          const shadows = [...document.querySelectorAll("*")].flatMap((each) => each.shadowRoot ?? []);
+          const root = [...shadows, document].find((each) => each.querySelector(".text .w"));
+          const click = (place) => root.querySelectorAll(".text .w")[place].click();
+          const before = root.querySelector(".view");
+          const watch = new MutationObserver(() => {
+            if (root.querySelector(".view") === before) return;
+            watch.disconnect();
+            click(third);
+          });
+          watch.observe(root, { childList: true, subtree: true });
+          click(first);
+          setTimeout(() => click(second), 60);
+        }""",
+        [first, second, third],
+    )
+    expect(page.locator(".text .w.off")).to_have_count(3)
+    settle(page)
+    page.wait_for_timeout(500)
+    settle(page)
+    expect(page.locator(".text .w.off")).to_have_count(3)
+    assert metrics(page)["Words kept"].endswith(f"of {len(words(page)) - 3}")
+
+
 def test_the_focus_stays_on_the_slider_after_a_word_was_switched(opener: Opener) -> None:
     page = opener("what-if")
     page.locator(".text .w").nth(2).click()

@@ -21,6 +21,7 @@ from transformers import BertTokenizer
 
 import adapler_app
 from adapler_app import overview
+from adapler_app.components import Switched
 from adapler_explain.evaluate import EvalConfig, evaluate
 from adapler_explain.explainers import EXPLAINERS
 from eraser_eval.datasets import load
@@ -645,7 +646,7 @@ OFF = f"what_{RUN}_a.txt"
 def switched_off(*places: int) -> AppTest:
     app = open_page("what-if", source=RUN, doc="a.txt")
     words = " ".join(drawn(app)["words"])
-    app.session_state["switched_off"] = {f"{OFF}_{crc32(words.encode())}": frozenset(places)}
+    app.session_state["switched_off"] = {f"{OFF}_{crc32(words.encode())}": Switched(frozenset(places))}
     return app.run()
 
 

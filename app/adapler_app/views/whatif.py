@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from adapler_app import link
-from adapler_app.components import word_strip
+from adapler_app.components import Switched, word_strip
 from adapler_app.models import adapler_model, titles, traced
 from adapler_app.opened import Opened
 from adapler_app.reading import clean, strip_data
@@ -60,11 +60,12 @@ def experiment(source: Opened | None, example: Example) -> None:
     stored_points(model)
     # A document's words that are off, kept while the reader looks at others.
     key = f"what_{source.name if source else 'text'}_{example.id}_{crc32(' '.join(example.words).encode())}"
-    memory: dict[str, frozenset[int]] = st.session_state.setdefault("switched_off", {})
-    off = frozenset(place for place in memory.get(key, ()) if place < len(example.words))
+    memory: dict[str, Switched] = st.session_state.setdefault("switched_off", {})
+    switched = memory.get(key, Switched())
+    off = frozenset(place for place in switched.off if place < len(example.words))
 
     def all_on() -> None:
-        memory.pop(key, None)
+        memory[key] = Switched(turn=memory[key].turn)
 
     kept = [place for place in range(len(example.words)) if place not in off]
     if kept:
@@ -90,9 +91,10 @@ def experiment(source: Opened | None, example: Example) -> None:
         st.warning("Every word is switched off: there is nothing to classify. Switch one on.")
         seen = nothing_left(example, adapler_model(model).model.config.num_hidden_layers)
 
-    def switch(places: frozenset[int]) -> None:
-        memory[key] = places
+    def switch(now_off: Switched) -> None:
+        memory[key] = now_off
 
-    word_strip(strip_data(seen, titles(), off=sorted(off), switchable=True), key=key, on_switch=switch)
+    data = strip_data(seen, titles(), off=sorted(off), turn=switched.turn, switchable=True)
+    word_strip(data, key=key, on_switch=switch)
     if off:
         st.button("Switch every word on", key="all_on", on_click=all_on)

@@ -23,6 +23,9 @@ def train_command(
             help="What teaches the predictors: input-x-gradient, integrated-gradients, attention-rollout, lrp, human."
         ),
     ] = None,
+    teacher_power: Annotated[
+        float | None, typer.Option(help="Power of the teacher's saliency: above 1 fewer pieces hold most of it.")
+    ] = None,
     start: Annotated[str | None, typer.Option(help="Last stage starts from: pretrained or fine-tuned.")] = None,
     distill: Annotated[
         float | None, typer.Option(help="Share of the task loss that follows the fine-tuned model's probabilities.")

@@ -25,6 +25,7 @@ from adapler_explain.run import Item, Run
 from eraser_eval.files import replacing
 
 PART_WINDOWS = 1024
+TINY = 1e-30
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,18 @@ def _lessons(run: Run, part: Sequence[Item], classifier: Classifier) -> tuple[li
     return [row.cpu() for row in rows], classifier.logits(windows, prune=False).cpu()
 
 
-def read_lessons(folder: Path) -> dict[str, Lesson]:
-    """The lessons in ``folder``, by window."""
+def read_lessons(folder: Path, power: float = 1.0) -> dict[str, Lesson]:
+    """The lessons in ``folder``, by window; saliency is raised to ``power``."""
     lessons: dict[str, Lesson] = {}
     for path in sorted(folder.glob("part-*.safetensors")):
         with safe_open(path, framework="pt") as file:
             names = json.loads(file.metadata()["windows"])
             rows = file.get_tensor("saliency").split(file.get_tensor("lengths").tolist())
             logits = file.get_tensor("logits")
-        lessons |= {name: Lesson(row, own) for name, row, own in zip(names, rows, logits, strict=True)}
+        lessons |= {name: Lesson(raised(row, power), own) for name, row, own in zip(names, rows, logits, strict=True)}
     return lessons
+
+
+def raised(saliency: Tensor, power: float) -> Tensor:
+    """``saliency`` ``[pieces]`` to ``power``; of its largest, as only shares count and small numbers would vanish."""
+    return saliency if power == 1 else (saliency / saliency.amax().clamp(min=TINY)) ** power

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.module import register_module_forward_hook
 from torch.overrides import TorchFunctionMode
+from transformers import activations
+from typing_extensions import override
 
 # Nearer to 0 an activation's slope from the origin is taken here.
 NEAR_ZERO = 1e-6
@@ -26,8 +30,26 @@ class Propagation(TorchFunctionMode):
     """Within the block, gradients are those of relevance: gradient × input is the relevance of an input.
 
     Values stay what they are, up to rounding. Works on any model that computes with the functions of :data:`RULES`;
-    others keep their own gradient, and conservation is then lost where they are neither linear nor constant.
+    others keep their own gradient, and conservation is then lost where they are neither linear nor constant. A module
+    of :data:`COMPOSED` is one activation, whatever functions it is made of.
     """
+
+    @override
+    def __enter__(self) -> Propagation:
+        def as_one(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+            # Hooks are of the process: another thread's models are left alone.
+            if not is_composed(module) or self not in _modes_of_this_thread():
+                return output
+            return activation(module.forward, *inputs)
+
+        self._hook = register_module_forward_hook(as_one)
+        super().__enter__()
+        return self
+
+    @override
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)
+        self._hook.remove()
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -104,7 +126,28 @@ def _is_activation(value: Any) -> bool:
     return isinstance(value, Tensor) and value.requires_grad and not isinstance(value, nn.Parameter)
 
 
-ACTIVATIONS = (F.gelu, F.relu, torch.relu, Tensor.relu, F.silu, torch.tanh, Tensor.tanh)
+def is_composed(module: nn.Module) -> bool:
+    """Whether ``module`` computes one activation by several functions, whose own rules would not conserve."""
+    return isinstance(module, COMPOSED) or isinstance(getattr(module, "act", None), MethodType)
+
+
+def _modes_of_this_thread() -> list[TorchFunctionMode]:
+    modes: list[TorchFunctionMode] = torch.overrides._get_current_function_mode_stack()
+    return modes
+
+
+ACTIVATIONS = (
+    *(F.gelu, F.relu, F.silu, F.mish, F.hardswish, F.leaky_relu, F.relu6),
+    *(torch.relu, Tensor.relu, torch.tanh, Tensor.tanh),
+)
+COMPOSED = (
+    activations.AccurateGELUActivation,
+    activations.ClippedGELUActivation,
+    activations.FastGELUActivation,
+    activations.NewGELUActivation,
+    activations.QuickGELUActivation,
+    activations.ReLUSquaredActivation,
+)
 RULES: dict[Callable[..., Any], Callable[..., Any]] = {
     F.scaled_dot_product_attention: attention,
     F.layer_norm: layer_norm,

@@ -89,7 +89,7 @@ def denormals_flushed() -> Iterator[None]:
 def train_adapler(run: Run, target: Path) -> None:
     """Stage 3: soft removal; keeps the fastest epoch that is good enough."""
     config = run.config
-    lessons = read_lessons(run.folder / "saliency")
+    lessons = read_lessons(run.folder / "saliency", config.teacher_power)
     fine_tuned = json.loads((run.folder / "fine-tuned" / "val.json").read_text(encoding="utf-8"))
     reference = max(fine_tuned["score"])
     model = run.model(AdaplerForSequenceClassification, config.start)

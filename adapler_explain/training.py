@@ -44,6 +44,7 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "tolerance": (-MOST, MOST),
     "window_pieces": (8, MOST),
     "eta": (0.01, 1),
+    "teacher_power": (0.1, 10),
     "jitter": (0, 10),
     "seed": (0, 2**32 - 1),
 }
@@ -63,6 +64,8 @@ class TrainConfig:
         fine_tune_epochs, fine_tune_lr: first stage.
         saliency_epochs: over how many of the best fine-tuning epochs the saliency is averaged, if there are as many.
         teacher: what teaches the contribution predictors, see ``teachers.TEACHERS``.
+        teacher_power: the power that the teacher's saliency is raised to. Above 1 fewer pieces hold most of it, so that
+            more of them lie below an even share, the most that a threshold asks for; 1 in the paper.
         start: what the last stage starts from: ``pretrained``, as in the paper, or ``fine-tuned``, which needs fewer
             steps.
         distill: share of the task loss that is not cross entropy to the gold class but divergence from the fine-tuned
@@ -104,6 +107,7 @@ class TrainConfig:
     fine_tune_lr: float = 8e-5
     saliency_epochs: int = 1
     teacher: str = "input-x-gradient"
+    teacher_power: float = 1.0
     start: str = "fine-tuned"
     distill: float = 0.5
     epochs: int = 4

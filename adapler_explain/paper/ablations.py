@@ -23,7 +23,7 @@ from eraser_eval.task_score import metric_title
 
 SPEEDS = (2.0, 3.0, 4.0)
 # Settings that the variants change.
-CHANGED = ("teacher", "gamma", "phi", "theta", "rescale", "jitter")
+CHANGED = ("teacher", "teacher_power", "gamma", "phi", "theta", "rescale", "jitter")
 
 
 def variant_figures(variant: Variant, task: Task, base: TrainConfig, run: Path, people: bool) -> dict[str, Any]:

@@ -235,6 +235,7 @@ VARIANTS = (
         same_saliency=False,
     ),
     Variant("teacher-human", "teacher: people", {"teacher": "human"}, same_saliency=False, supervised=True),
+    Variant("teacher-squared", "teacher: input × gradient, squared", {"teacher_power": 2.0}),
     Variant("no-teacher", "no teacher (γ = 0)", {"gamma": 0.0}),
     Variant("phi-half", "φ × ½", times_phi=0.5),
     Variant("phi-double", "φ × 2", times_phi=2.0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import families
@@ -19,6 +20,7 @@ from transformers import (
     PreTrainedConfig,
     RobertaConfig,
 )
+from transformers.activations import ACT2FN
 
 from adapler_explain import packed_encoder
 from adapler_explain.propagation import Propagation
@@ -27,6 +29,7 @@ from adapler_explain.saliency import entered, input_x_gradient, relevance, sprea
 CONFIGS = [
     BertConfig(**SHAPE | CLASSES),
     BertConfig(**SHAPE | CLASSES | {"hidden_act": "silu"}),
+    BertConfig(**SHAPE | CLASSES | {"hidden_act": "gelu_new"}),
     RobertaConfig(**SHAPE | CLASSES | {"pad_token_id": 0}),
     DistilBertConfig(vocab_size=70, dim=16, n_layers=3, n_heads=2, hidden_dim=24, initializer_range=0.4, **CLASSES),
     ElectraConfig(**SHAPE | CLASSES | {"embedding_size": 8}),
@@ -50,7 +53,13 @@ def test_the_deviation_of_a_norm_is_constant() -> None:
     assert gradient(first[0], values) == [1.0, -1.0]
 
 
-@pytest.mark.parametrize("function", [F.gelu, F.relu, F.silu, torch.tanh, torch.relu, Tensor.tanh, Tensor.relu])
+@pytest.mark.parametrize(
+    "function",
+    [
+        *(F.gelu, F.relu, F.silu, F.mish, F.hardswish, F.leaky_relu, F.relu6),
+        *(torch.tanh, torch.relu, Tensor.tanh, Tensor.relu),
+    ],
+)
 def test_an_activation_is_its_input_times_a_constant(function: Any) -> None:
     values = torch.tensor([-2.0, 0.0, 1e-7, 1.5], requires_grad=True)
     with Propagation():
@@ -59,6 +68,35 @@ def test_an_activation_is_its_input_times_a_constant(function: Any) -> None:
     slopes = torch.tensor(gradient(output, values))
     assert slopes.isfinite().all()
     torch.testing.assert_close(slopes * values, function(values))
+
+
+COMPOSED = (
+    *("gelu_new", "gelu_fast", "gelu_accurate", "quick_gelu", "gelu_10", "relu2"),
+    *("gelu_python", "gelu_python_tanh"),
+)
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_an_activation_of_several_functions_is_one(name: str) -> None:
+    module = ACT2FN[name]
+    values = torch.tensor([-2.0, 0.0, 1e-7, 1.5], requires_grad=True)
+    with Propagation():
+        output = module(values)
+    torch.testing.assert_close(output, module(values))
+    slopes = torch.tensor(gradient(output, values))
+    assert slopes.isfinite().all()
+    torch.testing.assert_close(slopes * values, module(values))
+    # Afterwards it has its own gradient again.
+    own = torch.tensor(gradient(module(values), values))
+    assert not torch.allclose(own * values, module(values))
+
+
+def test_another_thread_keeps_its_own_gradients() -> None:
+    module, values = ACT2FN["gelu_new"], torch.tensor([-2.0, 1.5], requires_grad=True)
+    own = gradient(module(values), values)
+    with Propagation(), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: gradient(module(values), values)).result() == own
+        assert gradient(module(values), values) != own
 
 
 def test_relevance_flows_through_the_values_of_attention() -> None:

@@ -176,6 +176,26 @@ def test_jitter_is_one_factor_a_step_and_within_its_bounds(config: TrainConfig) 
     assert not torch.equal(plain, shaken)
 
 
+def test_a_teachers_power_makes_shares_sharper_and_nothing_vanish() -> None:
+    saliency = torch.tensor([3e-25, 1e-25, 0.0])
+    assert lessons.raised(saliency, 1.0) is saliency
+    squared = lessons.raised(saliency, 2.0)
+    torch.testing.assert_close(squared / squared.sum(), torch.tensor([0.9, 0.1, 0.0]))
+    assert lessons.raised(torch.zeros(3), 2.0).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_predictors_are_taught_the_power(config: TrainConfig) -> None:
+    def first_divergence(power: float) -> float:
+        asked = replace(config, output_dir=f"{config.output_dir}-{power:g}", teacher_power=power, epochs=1)
+        train(asked)
+        return float(next(row["contribution"] for row in metrics(asked) if "contribution" in row))
+
+    # Untaught predictors are nearly even: from there a sharper teacher is further away.
+    assert first_divergence(3.0) > 1.2 * first_divergence(1.0)
+    with pytest.raises(UsageError, match="--teacher-power 0"):
+        train(replace(config, teacher_power=0.0))
+
+
 def test_another_runs_folder_is_refused(config: TrainConfig) -> None:
     train(config)
     with pytest.raises(UsageError, match=r"other settings \(gamma, phi\)"):

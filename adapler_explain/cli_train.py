@@ -76,6 +76,10 @@ def train_command(
     val_limit: Annotated[int | None, typer.Option(min=0, help="Only so many documents of val; 0: all.")] = None,
     checkpoint_minutes: Annotated[float | None, typer.Option(min=0, help="How often a checkpoint is written.")] = None,
     device: Annotated[str | None, typer.Option(help="torch device.")] = None,
+    stages_of: Annotated[
+        str | None,
+        typer.Option(help="Take the fine-tuned model and the saliency of this run, where only the last stage differs."),
+    ] = None,
     nproc: Annotated[int, typer.Option(min=1, help="Processes that share the work on this machine.")] = 1,
 ) -> None:
     """Fine-tune, extract saliency, train AdapLeR. The same command again goes on where it was cut off."""

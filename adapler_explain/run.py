@@ -258,17 +258,21 @@ class Run:
             with self._log_file.open("rb+") as file:
                 file.truncate(size)
 
-    def claim(self) -> None:
-        """Write the manifest, or check that the folder's run was asked the same.
-
-        Raises:
-            UsageError: it was asked something else, or the manifest is of something else.
-        """
+    def asked(self) -> dict[str, Any]:
+        """What the manifest says: the settings, and what they are applied to."""
         settings: dict[str, Any] = {"command": "train", "adapler_explain": __version__} | asdict(self.config)
         settings |= {"model_checksum": self.model_checksum, "source": self.train_split.source}
         settings |= {"data_folder": str(self.train_split.folder)}
         settings |= {"train_checksum": self.train_split.checksum, "val_checksum": self.val_split.checksum}
         settings |= {"train_examples": len(self.train_split.examples), "val_examples": len(self.val_split.examples)}
+        return settings
+
+    def claim(self, settings: dict[str, Any]) -> None:
+        """Write the manifest, ``settings``, or check that the folder's run was asked the same.
+
+        Raises:
+            UsageError: it was asked something else, or the manifest is of something else.
+        """
         manifest = self.folder / "manifest.json"
         if manifest.exists():
             try:

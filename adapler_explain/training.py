@@ -94,6 +94,8 @@ class TrainConfig:
         limit, val_limit: use only so many documents of train and of val, evenly spaced; 0 uses all.
         checkpoint_minutes: how often a checkpoint is written inside an epoch.
         device: torch device.
+        stages_of: folder of another run, which differs in the last stage's settings alone: its fine-tuned model is
+            taken, and its saliency where the teacher is the same.
     """
 
     dataset: str
@@ -138,6 +140,7 @@ class TrainConfig:
     val_limit: int = 0
     checkpoint_minutes: float = 5.0
     device: str = "cpu"
+    stages_of: str | None = None
 
     @classmethod
     def of(cls, dataset: str, recipe: str = "recommended", **given: Any) -> TrainConfig:
@@ -217,14 +220,19 @@ def train(config: TrainConfig, data: tuple[Split, Split] | None = None) -> Path:
         UserError: the data or the model is missing or broken, the folder holds a run with other settings, training
             diverged, or the disk is full.
     """
-    from adapler_explain import stages
+    from adapler_explain import adoption, stages
     from adapler_explain.run import Run
 
     run = Run(config, data)
     run.world.wait()
     alone = exclusive(run.folder) if run.world.is_first else nullcontext()
     with room_on_disk(run.folder), alone, tensor_cores(config.precision == "tfloat32"):
-        run.claim()
+        settings = run.asked()
+        begun = (run.folder / "fine-tuned").exists()
+        other = None if begun or config.stages_of is None else adoption.check(run, settings)
+        run.claim(settings | ({} if other is None else {"fine_tuned_by": other["adapler_explain"]}))
+        if other is not None and run.world.is_first:
+            adoption.adopt(run, other)
         run.world.wait()
         run.stage("fine-tuned", stages.fine_tune)
         run.stage("saliency", stages.extract_saliency)

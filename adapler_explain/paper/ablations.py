@@ -6,7 +6,6 @@ Where people marked words, also how far the predictors agree with them.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,8 +36,6 @@ def variant_figures(variant: Variant, task: Task, base: TrainConfig, run: Path, 
         people: whether people marked words in val.
     """
     config = base if variant.name == BASE else changed(base, variant, run)
-    if variant.name != BASE:
-        share(Path(base.output_dir), run, ("fine-tuned", "saliency") if variant.same_saliency else ("fine-tuned",))
     checkpoint = trained(config)
     found = tuned(checkpoint, task, config.data_root, config.device)
     settings = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
@@ -81,19 +78,9 @@ def agreement(checkpoint: Path, task: Task, config: TrainConfig, folder: Path) -
 
 
 def changed(base: TrainConfig, variant: Variant, run: Path) -> TrainConfig:
-    """``base`` as ``variant`` has it, in the folder ``run``."""
-    given: Any = dict(variant.train) | {"output_dir": str(run), "phi": base.phi * variant.times_phi}
-    return replace(base, **given)
-
-
-def share(base: Path, run: Path, stages: Sequence[str]) -> None:
-    """Give the run folder ``run`` the finished ``stages`` of ``base``; they would come out the same."""
-    for stage in stages:
-        if not (run / stage).is_dir():
-            temporary = run / f".{stage}.shared"
-            shutil.rmtree(temporary, ignore_errors=True)
-            shutil.copytree(base / stage, temporary)
-            temporary.rename(run / stage)
+    """``base`` as ``variant`` has it, in the folder ``run``, from the stages that both have in common."""
+    given: Any = dict(variant.train) | {"phi": base.phi * variant.times_phi}
+    return replace(base, output_dir=str(run), stages_of=base.output_dir, **given)
 
 
 def best_at(points: Sequence[Mapping[str, Any]], speed: float) -> float | None:

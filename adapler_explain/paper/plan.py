@@ -60,7 +60,6 @@ class Variant:
         title: for tables and figures.
         train: settings that differ.
         times_phi: factor of the data set's own φ.
-        same_saliency: whether the predictors are taught the same; else the saliency stage runs again.
         supervised: whether it needs words that people marked in train.
     """
 
@@ -68,7 +67,6 @@ class Variant:
     title: str
     train: Mapping[str, object] = field(default_factory=dict)
     times_phi: float = 1.0
-    same_saliency: bool = True
     supervised: bool = False
 
 
@@ -226,15 +224,14 @@ SCALES: Mapping[str, Scale] = {
 BASE = "base"
 VARIANTS = (
     Variant(BASE, "as recommended (teacher: input × gradient)"),
-    Variant("teacher-lrp", "teacher: layer-wise relevance", {"teacher": "lrp"}, same_saliency=False),
-    Variant("teacher-rollout", "teacher: attention rollout", {"teacher": "attention-rollout"}, same_saliency=False),
+    Variant("teacher-lrp", "teacher: layer-wise relevance", {"teacher": "lrp"}),
+    Variant("teacher-rollout", "teacher: attention rollout", {"teacher": "attention-rollout"}),
     Variant(
         "teacher-integrated",
         "teacher: integrated gradients",
         {"teacher": "integrated-gradients"},
-        same_saliency=False,
     ),
-    Variant("teacher-human", "teacher: people", {"teacher": "human"}, same_saliency=False, supervised=True),
+    Variant("teacher-human", "teacher: people", {"teacher": "human"}, supervised=True),
     Variant("teacher-squared", "teacher: input × gradient, squared", {"teacher_power": 2.0}),
     Variant("no-teacher", "no teacher (γ = 0)", {"gamma": 0.0}),
     Variant("phi-half", "φ × ½", times_phi=0.5),

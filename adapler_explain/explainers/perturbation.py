@@ -153,10 +153,21 @@ def _by_switches(
     for part in _parts(request):
         words = np.asarray(part.words)
 
-        def forward(switches: Tensor, part: Part = part, words: NDArray[np.int64] = words) -> Tensor:
-            rows = switches.bool().numpy()
-            windows = [part.without(words[~row], "pad", None) for row in rows]
-            return torch.from_numpy(_target_logits(request, [part] * len(windows), windows)).float()
+        # Of few words there are few texts, which are drawn again and again.
+        known: dict[bytes, float] = {}
+
+        def forward(
+            switches: Tensor,
+            part: Part = part,
+            words: NDArray[np.int64] = words,
+            known: dict[bytes, float] = known,
+        ) -> Tensor:
+            rows = {row.tobytes(): row for row in switches.bool().numpy()}
+            new = [name for name in rows if name not in known]
+            windows = [part.without(words[~rows[name]], "pad", None) for name in new]
+            if new:
+                known.update(zip(new, _target_logits(request, [part] * len(new), windows).tolist(), strict=True))
+            return torch.tensor([known[row.tobytes()] for row in switches.bool().numpy()])
 
         on = torch.ones(1, len(words))
         if len(words) == 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from adapler_explain import flops
 from adapler_explain.batches import Batches
 from adapler_explain.classifier import Classifier
 from adapler_explain.erasure import changed
-from adapler_explain.explainers import EXPLAINERS, named, title_of
+from adapler_explain.explainers import EXPLAINERS, named, perturbation, title_of
 from adapler_explain.explainers.adapler import alive_in, survival
 from adapler_explain.explainers.gradient import STEPS
 from adapler_explain.explainers.request import Asked, Request
@@ -369,6 +370,23 @@ def test_shapley_values_sum_to_what_the_words_add(classifier: Classifier, name: 
     ]
     before, after = (classifier.logits(w, prune=False)[:, 1].sum() for w in (request.windows, unseen))
     assert scores.sum() == pytest.approx(float(before - after), abs=2e-3)
+
+
+@pytest.mark.parametrize("name", ["lime", "kernel-shap", "shapley-sampling"])
+def test_a_text_that_is_drawn_again_is_read_once(
+    classifier: Classifier, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[int, ...]] = []
+    target_logits = perturbation._target_logits
+
+    def counted(request: Any, parts: Any, windows: Any) -> Any:
+        read.extend(window.absent for window in windows)
+        return target_logits(request, parts, windows)
+
+    monkeypatch.setattr(perturbation, "_target_logits", counted)
+    EXPLAINERS[name].explain(of(classifier, words=SHORT))
+    # Of four words there are sixteen texts.
+    assert 8 <= len(set(read)) == len(read) <= 16
 
 
 def test_lime_finds_the_words_that_matter(classifier: Classifier) -> None:

@@ -164,7 +164,10 @@ def _how(settings: Row, run: Path) -> list[str]:
 
 
 def command(settings: Row) -> str:
-    """The ``train`` command line that a manifest's settings stand for; what the recipe gives is left out."""
+    """The ``train`` command line that a manifest's settings stand for; what the recipe gives is left out.
+
+    Also left out is where stages were taken from: trained whole, it comes to the same.
+    """
     words = ["adapler-explain", "train", "--dataset", settings["dataset"]]
     given = {"model": settings["model"], "output_dir": settings["output_dir"]}
     base = TrainConfig.of(settings["dataset"], settings["recipe"], **given)
@@ -174,7 +177,7 @@ def command(settings: Row) -> str:
             value = Path(settings["data_folder"]).parent
         name = field.name.replace("_", "-")
         shown = field.name in given or (field.name == "recipe" and value != field.default)
-        if shown or (field.name not in ("dataset", "recipe") and value != getattr(base, field.name)):
+        if shown or (field.name not in ("dataset", "recipe", "stages_of") and value != getattr(base, field.name)):
             words += (
                 [f"--{name}" if value else f"--no-{name}"] if isinstance(value, bool) else [f"--{name}", str(value)]
             )

@@ -23,7 +23,7 @@ from eraser_eval.task_score import metric_title
 POINT = "max-drop-0.01"
 MAX_DROP = 0.01
 # What says where things lay on the machine, and nothing of what they are.
-PLACES = ("checkpoint", "reference_model", "data_root", "data_folder", "model", "output_dir", "dataset")
+PLACES = ("checkpoint", "reference_model", "data_root", "data_folder", "model", "output_dir", "stages_of", "dataset")
 
 
 def name_of(dataset: str) -> str:

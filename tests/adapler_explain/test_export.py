@@ -79,6 +79,7 @@ def test_folders_that_are_no_export_are_left_alone(run: Path, tmp_path: Path) ->
 def test_the_commands_of_a_card_are_those_of_the_program(run: Path) -> None:
     """What the card prints is parsed by the command line into the settings it was made from."""
     settings = json.loads((run / "manifest.json").read_text())
+    assert command(settings | {"stages_of": "elsewhere"}) == command(settings)
     words = command(settings).split()[1:]
     seen = {}
 

@@ -81,7 +81,7 @@ class Making:
                     data_root=self._root,
                     model=str(checkpoint),
                     reference_model=str(run / "fine-tuned"),
-                    operating_point=tasks.POINT if frontier["chosen"] else "",
+                    operating_point=tasks.point_of() if frontier["chosen"] else "",
                     limit=self.scale.explained,
                     output_dir=str(folder),
                     device=self.config.device,
@@ -191,8 +191,9 @@ class Making:
             except MissingError as error:
                 if named:
                     raise
-                self.left_out.append(str(error))
-                self.say(f"left out: {error}")
+                if str(error) not in self.left_out:
+                    self.left_out.append(str(error))
+                    self.say(f"left out: {error}")
                 continue
             found.append(task)
         return found

@@ -18,6 +18,7 @@ class Task:
         split: what is reported.
         measured, tuned: most documents of that split, and of val for tuning; 0: all.
         seeds: a training run for each.
+        max_drop: what the operating point may lose of the score on val.
     """
 
     dataset: str
@@ -26,6 +27,7 @@ class Task:
     measured: int = 0
     tuned: int = 0
     seeds: tuple[int, ...] = (0,)
+    max_drop: float = 0.01
 
 
 @dataclass(frozen=True)

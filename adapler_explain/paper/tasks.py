@@ -20,10 +20,19 @@ from eraser_eval.files import write_json
 from eraser_eval.grid import Grid
 from eraser_eval.task_score import metric_title
 
-POINT = "max-drop-0.01"
+# What a task's point may lose of the score, unless it says otherwise.
 MAX_DROP = 0.01
 # What says where things lay on the machine, and nothing of what they are.
 PLACES = ("checkpoint", "reference_model", "data_root", "data_folder", "model", "output_dir", "stages_of", "dataset")
+
+
+def point_of(max_drop: float = MAX_DROP) -> str:
+    """The name of the operating point that loses at most ``max_drop`` of the score on val.
+
+    >>> point_of(), point_of(0.02)
+    ('max-drop-0.01', 'max-drop-0.02')
+    """
+    return f"max-drop-{max_drop:g}"
 
 
 def name_of(dataset: str) -> str:
@@ -42,15 +51,15 @@ def trained(config: TrainConfig) -> Path:
 
 
 def tuned(checkpoint: Path, task: Task, data_root: str | None, device: str) -> dict[str, Any]:
-    """The frontier of ``tune`` on val, whose ``chosen`` point, where there is one, is stored as :data:`POINT`.
+    """The frontier of ``tune`` on val, whose ``chosen`` point, where there is one, is stored as :func:`point_of`.
 
     What is there of the same model, texts and aim is not made again.
     """
-    folder = checkpoint.parent / "tune"
-    aim = {"name": POINT, "split": "val", "limit": task.tuned, "max_drop": MAX_DROP, "margin": MARGIN}
+    folder, name = checkpoint.parent / ("tune" + _suffix(task)), point_of(task.max_drop)
+    aim = {"name": name, "split": "val", "limit": task.tuned, "max_drop": task.max_drop, "margin": MARGIN}
     found = current(folder / "frontier.json", model_checksum=model_checksum(checkpoint, None), **aim)
     if found is not None:
-        stored = found["chosen"] is None or has_point(checkpoint, found["chosen"])
+        stored = found["chosen"] is None or has_point(checkpoint, name, found["chosen"])
         if stored and found["reference"] != GIVEN:
             return found
     # Where no point is as wanted, the frontier is written all the same and says so.
@@ -60,8 +69,8 @@ def tuned(checkpoint: Path, task: Task, data_root: str | None, device: str) -> d
                 str(checkpoint),
                 task.dataset,
                 data_root=data_root,
-                max_drop=MAX_DROP,
-                name=POINT,
+                max_drop=task.max_drop,
+                name=name,
                 output_dir=str(folder),
                 limit=task.tuned,
                 device=device,
@@ -72,10 +81,15 @@ def tuned(checkpoint: Path, task: Task, data_root: str | None, device: str) -> d
     return made
 
 
-def has_point(checkpoint: Path, factor: float) -> bool:
-    """Whether ``checkpoint`` has the point stored at ``factor``."""
+def _suffix(task: Task) -> str:
+    """Of the files of a task with another aim than the usual, which has the run in common with it."""
+    return "" if task.max_drop == MAX_DROP else f"-{task.max_drop:g}"
+
+
+def has_point(checkpoint: Path, name: str, factor: float) -> bool:
+    """Whether ``checkpoint`` has the point ``name`` stored at ``factor``."""
     points = json.loads((checkpoint / "config.json").read_text(encoding="utf-8")).get("operating_points") or {}
-    return POINT in points and points[POINT]["factor"] == factor
+    return name in points and points[name]["factor"] == factor
 
 
 def task_figures(
@@ -99,14 +113,14 @@ def task_figures(
         task.dataset,
         task.split,
         config.data_root,
-        operating_point=POINT if frontier["chosen"] else "",
+        operating_point=point_of(task.max_drop) if frontier["chosen"] else "",
         reference_model=str(run / "fine-tuned"),
         batch_sizes=batch_sizes,
         limit=task.measured,
         device=config.device,
         time_on=time_on,
     )
-    written = run / f"measured-{task.split}.json"
+    written = run / f"measured-{task.split}{_suffix(task)}.json"
     measured = current(
         written,
         model_checksum=frontier["model_checksum"],
@@ -123,7 +137,8 @@ def task_figures(
     val = json.loads((run / "adapler" / "val.json").read_text(encoding="utf-8"))
     settings = {key: value for key, value in settings.items() if key not in PLACES}
     found = {key: value for key, value in measured.items() if key not in PLACES}
-    return {"dataset": name_of(task.dataset)} | found | {"train": settings, "val": val}
+    named = {"dataset": name_of(task.dataset), "max_drop": task.max_drop}
+    return named | found | {"train": settings, "val": val}
 
 
 def grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
@@ -131,16 +146,17 @@ def grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
     sizes = [clock["batch"] for clock in rows[0]["wall_clock"]] if rows else []
     head = ["task", "metric", "fine-tuned", "AdapLeR", "fewer FLOPs", *(f"faster, batch {size}" for size in sizes)]
     lines = []
-    for dataset in dict.fromkeys(row["dataset"] for row in rows):
-        runs = [row for row in rows if row["dataset"] == dataset]
+    for dataset, drop in dict.fromkeys((row["dataset"], row.get("max_drop", MAX_DROP)) for row in rows):
+        runs = [row for row in rows if (row["dataset"], row.get("max_drop", MAX_DROP)) == (dataset, drop)]
         first = runs[0]
+        aim = "" if drop == MAX_DROP else f", {100 * drop:g} points"
         part = first["documents"] < first["documents_in_split"]
         size = f"{first['documents']} of {first['documents_in_split']}" if part else f"{first['documents']}"
         speeds = [[clock["speedup"] for clock in run["wall_clock"]] for run in runs]
         kept = [mean(layer) for layer in zip(*(run["kept_per_layer"] for run in runs), strict=True)]
         lines.append(
             [
-                f"{first['title']}, {first['split']} ({size})",
+                f"{first['title']}, {first['split']} ({size}){aim}",
                 metric_title(first["metric"]),
                 spread([100 * run["fine_tuned"]["score"] for run in runs], ".1f"),
                 spread([100 * run["pruned"]["score"] for run in runs], ".1f")
@@ -150,9 +166,10 @@ def grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
                 " ".join(f"{share:.2f}" for share in kept),
             ]
         )
+    otherwise = any(row.get("max_drop", MAX_DROP) != MAX_DROP for row in rows)
     meaning = (
-        "Scores times 100, of the fine-tuned and of the pruned model at the thresholds that lose at most one point on "
-        "val; speedups over the fine-tuned stock model. Several seeds: mean (lowest–highest)."
+        "Scores times 100, of the fine-tuned and of the pruned model at the thresholds that lose at most one point "
+        f"{'(or as many as said) ' if otherwise else ''}on val; speedups over the fine-tuned stock model. Several seeds: mean (lowest–highest)."
     )
     if not all(row["operating_point"] for row in rows):
         meaning += " †: no thresholds lose so little; as training left them."

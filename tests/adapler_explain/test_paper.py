@@ -131,7 +131,7 @@ def test_trained_models_are_taken_as_they_are(
     folder = paper(replace(config, parts=("rationales",), runs=runs, output_dir=str(tmp_path / "other")))
     manifest = json.loads((folder / "explained" / "movies" / "manifest.json").read_text())
     points = json.loads((tmp_path / "paper/runs/movies-0/adapler/config.json").read_text())["operating_points"]
-    assert manifest["operating_point"] == (tasks.POINT if points else "")
+    assert manifest["operating_point"] == (tasks.point_of() if points else "")
     assert manifest["reference_model"].endswith("fine-tuned")
 
 
@@ -164,16 +164,35 @@ def making_of(config: PaperConfig) -> making.Making:
 
 
 def test_a_row_without_a_point_says_so(config: PaperConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "MAX_DROP", -1.0)
-    monkeypatch.setattr("adapler_explain.tuning.check", lambda _: tasks.POINT)
+    unmet = replace(SMALL.tasks[0], max_drop=-1.0, seeds=(0,))
+    monkeypatch.setitem(paper_package.SCALES, "small", replace(SMALL, tasks=(unmet,)))
+    monkeypatch.setattr("adapler_explain.tuning.check", lambda _: tasks.point_of(-1.0))
     folder = paper(replace(config, parts=("tasks",), tasks=("movies",)))
     rows = json.loads((folder / "tasks.json").read_text())["rows"]
     assert rows[0]["operating_point"] == "" and rows[0]["operating_factor"] == 1
     table = (folder / "tasks.md").read_text()
     assert "†" in table.splitlines()[2] and "†: no thresholds lose so little" in table
-    found = tasks.tuned(folder / "runs/movies-0/adapler", SMALL.tasks[0], config.data_root, "cpu")
+    found = tasks.tuned(folder / "runs/movies-0/adapler", unmet, config.data_root, "cpu")
     assert found["chosen"] is None
     compiled(folder)
+
+
+def test_a_task_with_two_aims_is_trained_once(config: PaperConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = replace(SMALL.tasks[0], seeds=(0,))
+    monkeypatch.setitem(
+        paper_package.SCALES, "small", replace(SMALL, tasks=(one, replace(one, max_drop=0.5), *SMALL.tasks[1:] * 2))
+    )
+    folder = paper(replace(config, parts=("tasks",)))
+    rows = json.loads((folder / "tasks.json").read_text())["rows"]
+    assert [row["max_drop"] for row in rows] == [0.01, 0.5]
+    assert [row["operating_point"] for row in rows] == ["max-drop-0.01", "max-drop-0.5"]
+    assert rows[0]["model_checksum"] == rows[1]["model_checksum"]
+    assert rows[0]["flops_speedup"] < rows[1]["flops_speedup"]
+    lines = (folder / "tasks.md").read_text().splitlines()[2:4]
+    assert ", 50 points |" not in lines[0] and ", 50 points |" in lines[1]
+    made = [path.name for path in (folder / "runs/movies-0").iterdir()]
+    assert {"tune", "tune-0.5", "measured-test.json", "measured-test-0.5.json"} <= set(made)
+    assert (folder / "README.md").read_text().count("- Left out:") == 1
 
 
 def test_an_encoder_of_the_hub_is_named_in_the_document(config: PaperConfig) -> None:

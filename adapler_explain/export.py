@@ -14,7 +14,7 @@ import torch
 
 from adapler_explain.classifier import load_pretrained, model_checksum
 from adapler_explain.teachers import TEACHERS
-from adapler_explain.training import TrainConfig
+from adapler_explain.training import FORMERLY, TrainConfig
 from eraser_eval.errors import MissingError, UsageError
 from eraser_eval.files import write_text
 
@@ -172,7 +172,7 @@ def command(settings: Row) -> str:
     given = {"model": settings["model"], "output_dir": settings["output_dir"]}
     base = TrainConfig.of(settings["dataset"], settings["recipe"], **given)
     for field in fields(TrainConfig):
-        value = settings.get(field.name, field.default)
+        value = settings.get(field.name, FORMERLY.get(field.name, field.default))
         if field.name == "data_root" and value is None and settings["source"] == "release":
             value = Path(settings["data_folder"]).parent
         name = field.name.replace("_", "-")

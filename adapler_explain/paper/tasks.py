@@ -169,7 +169,8 @@ def grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
     otherwise = any(row.get("max_drop", MAX_DROP) != MAX_DROP for row in rows)
     meaning = (
         "Scores times 100, of the fine-tuned and of the pruned model at the thresholds that lose at most one point "
-        f"{'(or as many as said) ' if otherwise else ''}on val; speedups over the fine-tuned stock model. Several seeds: mean (lowest–highest)."
+        f"{'(or as many as said) ' if otherwise else ''}on val; speedups over the fine-tuned stock model. "
+        "Several seeds: mean (lowest–highest)."
     )
     if not all(row["operating_point"] for row in rows):
         meaning += " †: no thresholds lose so little; as training left them."

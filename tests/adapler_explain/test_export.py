@@ -80,6 +80,8 @@ def test_the_commands_of_a_card_are_those_of_the_program(run: Path) -> None:
     """What the card prints is parsed by the command line into the settings it was made from."""
     settings = json.loads((run / "manifest.json").read_text())
     assert command(settings | {"stages_of": "elsewhere"}) == command(settings)
+    old = {name: value for name, value in settings.items() if name != "teacher_power"}
+    assert "--teacher-power 1.0" in command(old) and "--teacher-power" not in command(settings)
     words = command(settings).split()[1:]
     seen = {}
 

@@ -220,6 +220,7 @@ def manifest_of(config: EvalConfig, split: Split, methods: Sequence[str], explai
             "environment": describe(config.device),
         }
         | ({"supervised": True} if is_supervised(explained.adapler) else {})
+        | ({"teacher_power": power} if (power := teacher_power(explained.adapler)) != 1 else {})
     )
 
 
@@ -227,6 +228,11 @@ def is_supervised(adapler: Classifier) -> bool:
     """Whether words that people marked taught the predictors."""
     teacher = TEACHERS.get(getattr(adapler.model.config, "teacher", ""))
     return teacher is not None and teacher.supervised
+
+
+def teacher_power(adapler: Classifier) -> float:
+    """The power of the teacher's saliency that the predictors learnt; models of before it could be chosen: 1."""
+    return float(getattr(adapler.model.config, "teacher_power", 1.0))
 
 
 def model_path(config: EvalConfig, split: Split) -> str:

@@ -98,7 +98,9 @@ def card(run: Path, figures: Row | None, base_model: str | None) -> str:
     machine: Row = next((row["environment"] for row in reversed(rows) if "environment" in row), {})
     source = base_model or settings["model"]
     teacher = settings["teacher"]
-    if TEACHERS[teacher].supervised:
+    if (power := settings.get("teacher_power", FORMERLY["teacher_power"])) != 1:
+        teacher += f" to the power of {power:g}"
+    if TEACHERS[settings["teacher"]].supervised:
         teacher += " (supervised: it reads words that people marked)"
     kept = " → ".join(f"{share:.2f}" for share in val["kept"])
     lines = [

@@ -97,7 +97,7 @@ def train_adapler(run: Run, target: Path) -> None:
     reduction.reset_thresholds(config.eta)
     model.config.reference_score, model.config.reference_metric = reference, run.val_split.info.metric
     model.config.reference_documents = len(run.val_split.examples)
-    model.config.teacher = config.teacher
+    model.config.teacher, model.config.teacher_power = config.teacher, config.teacher_power
     thresholds = [reduction.eta, *([reduction.theta] if config.theta else [])]
     predictors = list(reduction.predictors.parameters())
     encoder = [parameter for name, parameter in model.named_parameters() if not name.startswith("adapler.")]

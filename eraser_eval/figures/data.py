@@ -148,10 +148,11 @@ def agreement(run: Run) -> pd.DataFrame:
 
 
 def calibration(run: Run) -> pd.DataFrame:
-    """Columns ``tenth``, ``saliency``, ``contribution``, ``low``, ``high``: even shares, by tenths of saliency.
+    """Columns ``tenth``, ``saliency``, ``contribution``, ``low``, ``high``, ``power``; shares by tenths of saliency.
 
     Words of all documents, in even shares of their document (1 is what each would have if all had the same), in ten
     groups of equal size by gradient × input; mean and quartiles of what the contribution predictors say of them.
+    Gradient × input is raised to the ``power`` that the predictors were taught it with.
 
     Raises:
         DataError: the run lacks one of the two methods.
@@ -161,9 +162,10 @@ def calibration(run: Run) -> pd.DataFrame:
             raise DataError(run.folder, f"has no predictions of {method}; calibration needs them")
     made = {name: dict(_by_id(run, run.predictions[name])) for name in ("contribution", "input-x-gradient")}
     keys = [key for key in made["contribution"] if key in made["input-x-gradient"]]
+    power = float(run.manifest.get("teacher_power", 1.0))
     said, asked = (
-        np.concatenate([made[name][key] / max(made[name][key].mean(), 1e-12) for key in keys])
-        for name in ("contribution", "input-x-gradient")
+        np.concatenate([_in_even_shares(made[name][key] ** exponent) for key in keys])
+        for name, exponent in (("contribution", 1.0), ("input-x-gradient", power))
     )
     order = np.argsort(asked, kind="stable")
     rows = []
@@ -176,9 +178,15 @@ def calibration(run: Run) -> pd.DataFrame:
                 "contribution": said[places].mean(),
                 "low": low,
                 "high": high,
+                "power": power,
             }
         )
     return pd.DataFrame(rows)
+
+
+def _in_even_shares(values: FloatArray) -> FloatArray:
+    shares: FloatArray = values / max(values.mean(), 1e-12)
+    return shares
 
 
 def position(run: Run) -> pd.DataFrame:

@@ -226,7 +226,9 @@ def calibration(table: pd.DataFrame, style: Style, titles: Titles) -> Figure:
     panel.plot([0, most], [0, most], color="black", linestyle=":", linewidth=0.8, label="the same")
     panel.set_xlim(0, float(table["saliency"].max()) * 1.05)
     panel.set_ylim(0, most)
-    panel.set_xlabel("input × gradient, in even shares (mean of a tenth)")
+    power = table["power"].iloc[0]
+    taught = "input × gradient" if power == 1 else f"input × gradient to the power of {power:g}"
+    panel.set_xlabel(f"{taught}, in even shares (mean of a tenth)")
     panel.set_ylabel("contribution, in even shares")
     panel.legend(loc="upper left")
     return figure

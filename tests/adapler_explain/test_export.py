@@ -101,7 +101,7 @@ def test_what_people_taught_is_said_to_be_supervised(run: Path, tmp_path: Path, 
     config = TrainConfig("movies", str(run / "fine-tuned"), str(tmp_path / "human"), str(data_root), teacher="human")
     kept = train(replace(config, window_pieces=20, fine_tune_epochs=1, epochs=1, tolerance=1.0))
     assert json.loads((kept / "val.json").read_text())["supervised"] is True
-    assert f"teacher human (supervised: it reads {told})" in card(kept.parent, None, None)
+    assert f"teacher human to the power of 2 (supervised: it reads {told})" in card(kept.parent, None, None)
     for model, supervised in ((kept, True), (run / "adapler", False)):
         asked = EvalConfig("movies", data_root=str(data_root), model=str(model), methods=("random",))
         folder, figures = evaluate(replace(asked, output_dir=str(tmp_path / model.parent.name / "eval")))

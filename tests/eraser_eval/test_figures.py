@@ -91,6 +91,9 @@ def test_agreement_is_symmetric(run: Run) -> None:
 
 def test_tenths_and_lengths_cover_everything(run: Run) -> None:
     assert data.calibration(run)["saliency"].is_monotonic_increasing and len(data.calibration(run)) == 10
+    squared = data.calibration(replace(run, manifest={**run.manifest, "teacher_power": 2.0}))
+    assert squared["saliency"].iloc[-1] > 1.2 * data.calibration(run)["saliency"].iloc[-1]
+    assert squared["saliency"].mean() == pytest.approx(1, abs=0.05) and (squared["power"] == 2).all()
     lengths = data.length(run)
     assert (lengths.groupby("method")["documents"].sum() == 6).all()
     costs = data.costs([run])

@@ -81,7 +81,7 @@ class Making:
                     data_root=self._root,
                     model=str(checkpoint),
                     reference_model=str(run / "fine-tuned"),
-                    operating_point=tasks.point_of() if frontier["chosen"] else "",
+                    operating_point=tasks.point_of(task.max_drop) if frontier["chosen"] else "",
                     limit=self.scale.explained,
                     output_dir=str(folder),
                     device=self.config.device,

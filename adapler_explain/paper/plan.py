@@ -197,7 +197,7 @@ SCALES: Mapping[str, Scale] = {
             Task("movies", PLAIN | LONG | {"fine_tune_epochs": 5, "saliency_epochs": 2, "epochs": 4}),
             Task("sst2", PLAIN | {"limit": 20000, "fine_tune_epochs": 2, "epochs": 3}, split="val"),
             Task("mrpc", PLAIN),
-            Task("hatexplain", {"limit": 3000} | SHORT, seeds=SEEDS),
+            Task("hatexplain", {"limit": 3000} | SHORT, seeds=SEEDS, max_drop=0.0),
             Task("ag_news", TOPICS, tuned=1000),
             Task("ag_news", TOPICS, tuned=1000, max_drop=0.02),
             Task("multirc", LONG | {"limit": 1500, "val_limit": 300} | SHORT, measured=500, tuned=300),

@@ -50,7 +50,7 @@ class Making:
 
     def tasks(self) -> None:
         """The task table, and score over speedup of each task."""
-        rows = []
+        rows, drawn = [], set[str]()
         for task in self._there(self.scale.tasks, self.config.tasks):
             for seed in task.seeds:
                 self.say(f"task {tasks.name_of(task.dataset)}, seed {seed}")
@@ -59,7 +59,11 @@ class Making:
                     task, run, self._train(task, seed, run), self._batch_sizes, self.config.time_on
                 )
                 rows.append(row)
-            self._frontier([self._run(task, task.seeds[0])], f"tasks/{tasks.name_of(task.dataset)}-frontier")
+            name = tasks.name_of(task.dataset)
+            # One figure of a run, whatever its aims.
+            if name not in drawn:
+                self._frontier([tasks.frontier_of(self._run(task, task.seeds[0]), task)], f"tasks/{name}-frontier")
+            drawn.add(name)
         write_json(self.folder / "tasks.json", {"rows": rows})
         if rows:
             document.write_table(self.folder, "tasks", tasks.grid(rows))
@@ -125,7 +129,8 @@ class Making:
 
     def _drawn(self, task: Task, variants: Sequence[Variant], figure: str) -> None:
         titles, dataset = {variant.name: variant.title for variant in variants}, tasks.name_of(task.dataset)
-        self._frontier([self._variant(dataset, name, task.seeds[0]) for name in titles], figure, titles)
+        runs = [self._variant(dataset, name, task.seeds[0]) for name in titles]
+        self._frontier([tasks.frontier_of(run, task) for run in runs], figure, titles)
 
     def _dropping(self, task: Task) -> None:
         run = self._variant(tasks.name_of(task.dataset), BASE, task.seeds[0])
@@ -198,11 +203,11 @@ class Making:
             found.append(task)
         return found
 
-    def _frontier(self, runs: Sequence[Path], figure: str, titles: Mapping[str, str] = MappingProxyType({})) -> None:
-        there = [run for run in runs if (run / "tune" / "frontier.json").is_file()]
+    def _frontier(self, folders: Sequence[Path], figure: str, titles: Mapping[str, str] = MappingProxyType({})) -> None:
+        there = [folder for folder in folders if (folder / "frontier.json").is_file()]
         if there:
             stem = self.folder / "figures" / figure
-            figures.plot_frontier([run / "tune" for run in there], LOOK, stem, lambda run: titles.get(run, run))
+            figures.plot_frontier(there, LOOK, stem, lambda run: titles.get(run, run))
 
     # ---------------------------------------------------------------- the folder
 

@@ -55,7 +55,7 @@ def tuned(checkpoint: Path, task: Task, data_root: str | None, device: str) -> d
 
     What is there of the same model, texts and aim is not made again.
     """
-    folder, name = checkpoint.parent / ("tune" + _suffix(task)), point_of(task.max_drop)
+    folder, name = frontier_of(checkpoint.parent, task), point_of(task.max_drop)
     aim = {"name": name, "split": "val", "limit": task.tuned, "max_drop": task.max_drop, "margin": MARGIN}
     found = current(folder / "frontier.json", model_checksum=model_checksum(checkpoint, None), **aim)
     if found is not None:
@@ -79,6 +79,11 @@ def tuned(checkpoint: Path, task: Task, data_root: str | None, device: str) -> d
         )
     made: dict[str, Any] = json.loads((folder / "frontier.json").read_text(encoding="utf-8"))
     return made
+
+
+def frontier_of(run: Path, task: Task) -> Path:
+    """The folder of the frontier of ``task`` in its training run."""
+    return run / ("tune" + _suffix(task))
 
 
 def _suffix(task: Task) -> str:

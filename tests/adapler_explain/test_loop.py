@@ -57,6 +57,8 @@ def command(config: TrainConfig, *more: str) -> list[str]:
     words = [sys.executable, "-m", "adapler_explain.cli", "train"]
     for name, value in asdict(config).items():
         option = name.replace("_", "-")
+        if value is None:
+            continue
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
         else:

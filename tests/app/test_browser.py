@@ -924,10 +924,11 @@ def test_the_operating_point_changes_how_many_words_stay(opener: Opener) -> None
     for _ in range(6):
         page.keyboard.press("ArrowLeft")
     expect(kept).not_to_have_text(before)
+    # The slider sends what it has when the keys have rested, on a busy machine after a first answer.
+    page.wait_for_function("() => new URLSearchParams(location.search).get('point') === '0.7'")
     settle(page)
     assert int(metrics(page)["Words kept"].split()[0]) > int(before.split()[0])
     assert len(alive(page)) == int(metrics(page)["Words kept"].split()[0])
-    assert query(page)["point"] == ["0.7"]
     again = opener(url=page.url)
     assert metrics(again) == metrics(page)
 

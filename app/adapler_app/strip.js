@@ -219,9 +219,12 @@ export default function (component) {
   }
   function flip(i) {
     if (!data.switchable) return;
+    // What was said last, also where this text has been drawn anew since.
+    for (const word of [...off]) if (!state.off.includes(word)) off.delete(word);
+    for (const word of state.off) off.add(word);
     if (off.has(i)) off.delete(i);
     else off.add(i);
-    spans[i].classList.toggle("off");
+    spans[i].classList.toggle("off", off.has(i));
     spans[i].setAttribute("aria-pressed", String(!off.has(i)));
     state.focused = i;
     state.turn++;

@@ -261,11 +261,10 @@ class Run:
     def asked(self) -> dict[str, Any]:
         """What the manifest says: the settings, and what they are applied to."""
         settings: dict[str, Any] = {"command": "train", "adapler_explain": __version__} | asdict(self.config)
-        settings |= {"model_checksum": self.model_checksum, "source": self.train_split.source}
-        settings |= {"data_folder": str(self.train_split.folder)}
-        settings |= {"train_checksum": self.train_split.checksum, "val_checksum": self.val_split.checksum}
-        settings |= {"train_examples": len(self.train_split.examples), "val_examples": len(self.val_split.examples)}
-        return settings
+        train, val = self.train_split, self.val_split
+        settings |= {"model_checksum": self.model_checksum, "source": train.source, "data_folder": str(train.folder)}
+        settings |= {"train_checksum": train.checksum, "val_checksum": val.checksum}
+        return settings | {"train_examples": len(train.examples), "val_examples": len(val.examples)}
 
     def claim(self, settings: dict[str, Any]) -> None:
         """Write the manifest, ``settings``, or check that the folder's run was asked the same.

@@ -148,7 +148,7 @@ def agreement(run: Run) -> pd.DataFrame:
 
 
 def calibration(run: Run) -> pd.DataFrame:
-    """Columns ``tenth``, ``saliency``, ``contribution``, ``low``, ``high``, ``power``; shares by tenths of saliency.
+    """Columns ``tenth``, ``saliency``, ``contribution``, ``low``, ``high``, ``power``, by tenths of saliency.
 
     Words of all documents, in even shares of their document (1 is what each would have if all had the same), in ten
     groups of equal size by gradient × input; mean and quartiles of what the contribution predictors say of them.

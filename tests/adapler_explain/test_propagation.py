@@ -53,6 +53,18 @@ def test_the_deviation_of_a_norm_is_constant() -> None:
     assert gradient(first[0], values) == [1.0, -1.0]
 
 
+def assert_one_activation(function: Any) -> Tensor:
+    """Its values are its own, and its slopes times its input are them; the values it was asked for."""
+    values = torch.tensor([-2.0, 0.0, 1e-7, 1.5], requires_grad=True)
+    with Propagation():
+        output = function(values)
+    torch.testing.assert_close(output, function(values))
+    slopes = torch.tensor(gradient(output, values))
+    assert slopes.isfinite().all()
+    torch.testing.assert_close(slopes * values, function(values))
+    return values
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -61,13 +73,7 @@ def test_the_deviation_of_a_norm_is_constant() -> None:
     ],
 )
 def test_an_activation_is_its_input_times_a_constant(function: Any) -> None:
-    values = torch.tensor([-2.0, 0.0, 1e-7, 1.5], requires_grad=True)
-    with Propagation():
-        output = function(values)
-    torch.testing.assert_close(output, function(values))
-    slopes = torch.tensor(gradient(output, values))
-    assert slopes.isfinite().all()
-    torch.testing.assert_close(slopes * values, function(values))
+    assert_one_activation(function)
 
 
 COMPOSED = (
@@ -79,13 +85,7 @@ COMPOSED = (
 @pytest.mark.parametrize("name", COMPOSED)
 def test_an_activation_of_several_functions_is_one(name: str) -> None:
     module = ACT2FN[name]
-    values = torch.tensor([-2.0, 0.0, 1e-7, 1.5], requires_grad=True)
-    with Propagation():
-        output = module(values)
-    torch.testing.assert_close(output, module(values))
-    slopes = torch.tensor(gradient(output, values))
-    assert slopes.isfinite().all()
-    torch.testing.assert_close(slopes * values, module(values))
+    values = assert_one_activation(module)
     # Afterwards it has its own gradient again.
     own = torch.tensor(gradient(module(values), values))
     assert not torch.allclose(own * values, module(values))

@@ -14,7 +14,7 @@ from adapler_explain.cli_data import DataRoot
 def train_command(
     dataset: Annotated[str, typer.Option(help="Data set, e.g. movies; or the path of your own.")],
     model: Annotated[str, typer.Option(help="Pretrained encoder: a folder or a hub id.")],
-    output_dir: Annotated[str, typer.Option(help="Where the three stages write. An unfinished run there goes on.")],
+    output_dir: Annotated[str, typer.Option(help="Where the stages write. An unfinished run there goes on.")],
     data_root: DataRoot = None,
     recipe: Annotated[str, typer.Option(help="recommended or paper: defaults of what follows.")] = "recommended",
     teacher: Annotated[
@@ -26,7 +26,7 @@ def train_command(
     teacher_power: Annotated[
         float | None, typer.Option(help="Power of the teacher's saliency: above 1 fewer pieces hold most of it.")
     ] = None,
-    start: Annotated[str | None, typer.Option(help="Last stage starts from: pretrained or fine-tuned.")] = None,
+    start: Annotated[str | None, typer.Option(help="AdapLeR training starts from: pretrained or fine-tuned.")] = None,
     distill: Annotated[
         float | None, typer.Option(help="Share of the task loss that follows the fine-tuned model's probabilities.")
     ] = None,
@@ -42,7 +42,7 @@ def train_command(
         int | None, typer.Option(min=1, help="Best fine-tuning epochs to average saliency over.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Of AdapLeR training.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Of encoder and classifier in AdapLeR training.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Of encoder and classifier after fine-tuning.")] = None,
     predictor_lr: Annotated[float | None, typer.Option(help="Of the contribution predictors.")] = None,
     threshold_lr: Annotated[float | None, typer.Option(help="Of the thresholds eta and theta.")] = None,
     eta: Annotated[float | None, typer.Option(min=0.01, max=1, help="Where the thresholds start.")] = None,
@@ -52,6 +52,11 @@ def train_command(
     jitter: Annotated[
         float | None, typer.Option(help="Multiply thresholds in each step by a factor from 1/(1+jitter) to 1+jitter.")
     ] = None,
+    recovery_epochs: Annotated[
+        int | None,
+        typer.Option(min=0, help="Epochs with hard removal after that, predictors and thresholds as they are."),
+    ] = None,
+    recovery_jitter: Annotated[float | None, typer.Option(help="As --jitter, of these.")] = None,
     sharpness: Annotated[float | None, typer.Option(help="Lambda in the first epoch.")] = None,
     sharpness_growth: Annotated[float | None, typer.Option(help="Factor of lambda from epoch to epoch.")] = None,
     first_sharpness: Annotated[float | None, typer.Option(help="Lambda in the very first step.")] = None,
@@ -78,11 +83,11 @@ def train_command(
     device: Annotated[str | None, typer.Option(help="torch device.")] = None,
     stages_of: Annotated[
         str | None,
-        typer.Option(help="Take the fine-tuned model and the saliency of this run, where only the last stage differs."),
+        typer.Option(help="Take the stages of this run that would come out the same."),
     ] = None,
     nproc: Annotated[int, typer.Option(min=1, help="Processes that share the work on this machine.")] = 1,
 ) -> None:
-    """Fine-tune, extract saliency, train AdapLeR. The same command again goes on where it was cut off."""
+    """Fine-tune, extract saliency, train AdapLeR, recover. The same command again goes on where it was cut off."""
     asked = dict(locals())
     del asked["nproc"]
     if nproc > 1 and not parallel.is_started():

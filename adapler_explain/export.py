@@ -123,7 +123,7 @@ def card(run: Path, figures: Row | None, base_model: str | None) -> str:
         f"- Recipe {settings['recipe']}, teacher {teacher}, seed {settings['seed']}, "
         f"γ = {settings['gamma']:g}, φ = {settings['phi']:g}; "
         f"windows of at most {settings['window_pieces']} pieces.",
-        f"- Kept: epoch {val['epoch'] + 1} of {settings['epochs']}, by the paper's rule (the fastest epoch whose val "
+        f"- Kept: {_epoch(val['epoch'], settings)}, by the paper's rule (the fastest epoch whose val "
         f"{val['metric']} is above the fine-tuned model's best − {settings['tolerance']:g})"
         + (f", its thresholds times {val['factor']:g}" if val.get("factor", 1.0) != 1 else "")
         + ("." if val["meets_rule"] else "; **no epoch met it**, so the best was kept."),
@@ -156,6 +156,20 @@ def card(run: Path, figures: Row | None, base_model: str | None) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _epoch(epoch: int, settings: Row) -> str:
+    """Which epoch was kept, in words.
+
+    >>> _epoch(0, {"epochs": 4}), _epoch(1, {"epochs": 4, "recovery_epochs": 2})
+    ('epoch 1 of 4', 'epoch 2 of 2 of recovery')
+    """
+    recovery = settings.get("recovery_epochs", FORMERLY["recovery_epochs"])
+    if not recovery:
+        return f"epoch {epoch + 1} of {settings['epochs']}"
+    return (
+        "no epoch of recovery, but what was before it" if epoch < 0 else f"epoch {epoch + 1} of {recovery} of recovery"
+    )
 
 
 def _how(settings: Row, run: Path) -> list[str]:

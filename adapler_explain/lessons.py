@@ -1,4 +1,4 @@
-"""What the last stage of training is taught with, on disk: for every window its saliency and the teacher's logits.
+"""What training after fine-tuning is taught with, on disk: for every window its saliency and the teacher's logits.
 
 A folder of ``part-<n>.safetensors``, each made whole; what is there is not made again. In a file: ``saliency``, the
 pieces of its windows one after the other; ``lengths`` ``[windows]``; ``logits`` ``[windows, classes]``; and in the

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from adapler_explain import checkpoint
 from adapler_explain.dashboard import Dashboard
-from adapler_explain.run import Item, Run
+from adapler_explain.run import SOFT, Item, Run
 from eraser_eval.errors import UserError
 
 LOG_EVERY = 50
@@ -190,8 +190,8 @@ def _take_step(run: Run, course: Course, place: Place, items: Sequence[Item], la
     if wrong or not math.isfinite(sum(norms)):
         what = f"{wrong[0]} loss is {terms[wrong[0]]}" if wrong else "gradient is not finite"
         good = f"the last good checkpoint is {last_good}" if last_good.is_file() else "there is no checkpoint of it yet"
-        done = [stage for stage in ("fine-tuned", "saliency") if (run.folder / stage).is_dir()]
-        kept = f" ({' and '.join(done)} may be copied there)" if done else ""
+        done = [stage for stage in ("fine-tuned", "saliency", SOFT) if (run.folder / stage).is_dir()]
+        kept = f" ({', '.join(done)} may be copied there)" if done else ""
         raise DivergedError(
             f"{course.name}, epoch {place.epoch + 1}, step {place.step + 1}: the {what}; {good}; give lower learning "
             f"rates and another --output-dir{kept}, or look at the step's texts: "

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 POOL = 32
 # Settings that change neither what is computed nor whether a run may go on.
 FREE = ("output_dir", "checkpoint_minutes", "device")
+# Where soft removal's model is, when recovery follows.
+SOFT = "soft"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The three stages of AdapLeR's training: fine-tuning, saliency, and training with soft removal."""
+"""The first three stages of AdapLeR's training: fine-tuning, saliency, and training with soft removal."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ from torch.nn.functional import cross_entropy, kl_div
 from transformers import AutoModelForSequenceClassification
 
 from adapler_explain import losses, packed_encoder, removal
+from adapler_explain.keeping import LOWERED, judged, keep_better, ranked, save_whole, unpack_best
 from adapler_explain.lessons import Lesson, read_lessons, write_lessons
 from adapler_explain.loop import Course, Part, Terms, follow
 from adapler_explain.modeling import AdaplerForSequenceClassification
 from adapler_explain.run import Run
 from adapler_explain.soft_pass import soft_pass
 from eraser_eval.files import write_json
-
-# Of the thresholds of an epoch that loses too much.
-FACTORS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)
 
 
 def fine_tune(run: Run, target: Path) -> None:
@@ -65,7 +63,7 @@ def fine_tune(run: Run, target: Path) -> None:
 def extract_saliency(run: Run, target: Path) -> None:
     """Stage 2: the teacher's saliency, averaged over the best fine-tuned epochs, and those models' mean logits."""
     config = run.config
-    used = {item.id: item for epoch in range(config.epochs) for item in run.drawn(epoch)}
+    used = {item.id: item for epoch in range(config.taught_epochs) for item in run.drawn(epoch)}
     items = sorted(used.values(), key=lambda item: (len(item.window), item.id))
     folders = sorted((run.folder / "fine-tuned").glob("epoch-*"))
     write_lessons(run, items, folders, target)
@@ -119,17 +117,8 @@ def train_adapler(run: Run, target: Path) -> None:
             reduction.theta.clamp_(min=1e-3)
 
     def close(epoch: int) -> dict[str, Any]:
-        result = judged(run, model, reference) | {"epoch": epoch, "metric": fine_tuned["metric"]}
-        result |= {"reference": reference, "supervised": run.is_supervised}
-        result |= {"eta": (reduction.eta * result["factor"]).tolist(), "theta": reduction.theta.tolist()}
-        best = course.state.get("best")
-        if best is None or epoch <= best["epoch"] or better(result, best):
-            course.state["best"] = result
-            if run.world.is_first:
-                with scaled(reduction.eta, result["factor"]):
-                    save_whole(run, model, target / "best")
-                write_json(target / "best" / "val.json", result)
-        return result
+        fixed = {"metric": fine_tuned["metric"], "reference": reference, "supervised": run.is_supervised}
+        return keep_better(run, course, target, judged(run, model, reference, LOWERED) | {"epoch": epoch} | fixed)
 
     groups = [
         *decay_groups(encoder, config.lr, config.weight_decay),
@@ -140,45 +129,23 @@ def train_adapler(run: Run, target: Path) -> None:
     together = [encoder, predictors, thresholds]
     course = Course("AdapLeR training", config.epochs, model, optimiser, together, learn, close, settle)
     follow(run, course, target)
-    if run.world.is_first:
-        for file in (target / "best").iterdir():
-            file.rename(target / file.name)
-        (target / "best").rmdir()
-
-
-def judged(run: Run, model: Any, reference: float) -> dict[str, Any]:
-    """What an epoch's model does on val, at the highest factor of its thresholds that meets the rule.
-
-    The rule: a score above ``reference`` less the tolerance. Where no factor of those tried meets it, and without
-    ``rescale``, the thresholds stay as they are.
-    """
-    first: dict[str, Any] = {}
-    for factor in FACTORS if run.config.rescale else (1.0,):
-        row = run.validate(model, True, factor) | {"factor": factor}
-        row["meets_rule"] = row["score"] > reference - run.config.tolerance + 1e-9
-        first = first or row
-        if row["meets_rule"]:
-            return row
-    return first
-
-
-@contextmanager
-def scaled(eta: Tensor, factor: float) -> Iterator[None]:
-    """Within, the thresholds ``eta`` are multiplied by ``factor``."""
-    before = eta.detach().clone()
-    try:
-        with torch.no_grad():
-            eta.mul_(factor)
-        yield
-    finally:
-        with torch.no_grad():
-            eta.copy_(before)
+    unpack_best(run, target)
 
 
 def task_loss(run: Run, part: Part, logits: Tensor) -> Tensor:
     """The part's share of the step's class-weighted cross entropy, a scalar."""
     weighted = cross_entropy(logits.float(), part.labels, run.class_weights, reduction="sum")
     return weighted / part.weight
+
+
+def taught_loss(run: Run, part: Part, logits: Tensor, lessons: Sequence[Lesson]) -> Tensor:
+    """As :func:`task_loss`; a part of it, ``distill``, is divergence from the fine-tuned model's probabilities."""
+    task = task_loss(run, part, logits)
+    if run.config.distill:
+        taught = torch.stack([lesson.logits for lesson in lessons]).to(logits.device).softmax(-1)
+        divergence = kl_div(logits.float().log_softmax(-1), taught, reduction="batchmean") * part.share
+        task = (1 - run.config.distill) * task + run.config.distill * divergence
+    return task
 
 
 def adapler_losses(
@@ -192,11 +159,7 @@ def adapler_losses(
         output = soft_pass(model, packed_encoder.enter(model, **part.inputs), sharpness, factor=factor)
     assert output.logits is not None and output.contributions is not None and output.lengths is not None
     known = [lessons[item.id] for item in part.items]
-    task = task_loss(run, part, output.logits)
-    if run.config.distill:
-        taught = torch.stack([lesson.logits for lesson in known]).to(output.logits.device).softmax(-1)
-        divergence = kl_div(output.logits.float().log_softmax(-1), taught, reduction="batchmean") * part.share
-        task = (1 - run.config.distill) * task + run.config.distill * divergence
+    task = taught_loss(run, part, output.logits, known)
     mask = part.inputs["attention_mask"]
     rows = torch.zeros(mask.shape)
     for row, lesson in zip(rows, known, strict=True):
@@ -239,25 +202,3 @@ def decay_groups(parameters: list[Tensor], lr: float, weight_decay: float) -> li
         {"params": [p for p in parameters if p.dim() > 1], "lr": lr, "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "lr": lr, "weight_decay": 0.0},
     ]
-
-
-def save_whole(run: Run, model: Any, folder: Path) -> None:
-    """Save ``model`` as ``folder``, which is replaced whole."""
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    run.save(model, temporary)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
-
-
-def ranked(scores: Sequence[float]) -> list[int]:
-    """Epochs from the best score to the worst; of equal ones the later first."""
-    return sorted(range(len(scores)), key=lambda epoch: (scores[epoch], epoch), reverse=True)
-
-
-def better(result: dict[str, Any], best: dict[str, Any]) -> bool:
-    """Whether an epoch is kept over another: the faster of those that meet the rule, else the better."""
-    if result["meets_rule"] != best["meets_rule"]:
-        return bool(result["meets_rule"])
-    key = "flops_speedup" if result["meets_rule"] else "score"
-    return bool(result[key] > best[key])

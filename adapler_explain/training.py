@@ -1,9 +1,10 @@
-"""Training: its settings, the recipes, and the three stages in order.
+"""Training: its settings, the recipes, and the stages in order.
 
     <output>/manifest.json    the settings and what they were applied to
     <output>/metrics.jsonl    a row for every epoch and every fifty steps
     <output>/fine-tuned/      the best epoch; epoch-*/ in it: the best ones, which the saliency is averaged over
-    <output>/saliency/        saliency, and the fine-tuned model's logits, of every window that the last stage will see
+    <output>/saliency/        saliency, and the fine-tuned model's logits, of every window that is trained on after that
+    <output>/soft/            the model that soft removal ended with, where recovery follows
     <output>/adapler/         the model that was kept
 
 A stage whose output is there is not run again; one that was cut off goes on (``.partial-<stage>/``), and comes to the
@@ -41,11 +42,12 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     **dict.fromkeys(("sharpness", "sharpness_growth", "first_sharpness", "clip"), (1e-6, MOST)),
     **dict.fromkeys(("fine_tune_epochs", "saliency_epochs", "epochs", "batch_size", "accumulate"), (1, MOST)),
     **dict.fromkeys(("windows_per_document", "limit", "val_limit"), (0, MOST * MOST)),
+    "recovery_epochs": (0, MOST),
     "tolerance": (-MOST, MOST),
     "window_pieces": (8, MOST),
     "eta": (0.01, 1),
     "teacher_power": (0.1, 10),
-    "jitter": (0, 10),
+    **dict.fromkeys(("jitter", "recovery_jitter"), (0, 10)),
     "seed": (0, 2**32 - 1),
 }
 
@@ -66,16 +68,19 @@ class TrainConfig:
         teacher: what teaches the contribution predictors, see ``teachers.TEACHERS``.
         teacher_power: the power that the teacher's saliency is raised to. Above 1 fewer pieces hold most of it, so that
             more of them lie below an even share, the most that a threshold asks for; 1 in the paper.
-        start: what the last stage starts from: ``pretrained``, as in the paper, or ``fine-tuned``, which needs fewer
+        start: what soft removal starts from: ``pretrained``, as in the paper, or ``fine-tuned``, which needs fewer
             steps.
         distill: share of the task loss that is not cross entropy to the gold class but divergence from the fine-tuned
             model's probabilities; 0 in the paper.
-        epochs, lr: last stage, encoder and classifier.
-        predictor_lr, threshold_lr: last stage, contribution predictors; η and θ.
+        epochs: of training with soft removal.
+        lr: of encoder and classifier from there on.
+        predictor_lr, threshold_lr: of the contribution predictors; of η and θ.
         eta: where the thresholds η start.
         theta: whether θ, the factor of [CLS]'s contribution in the removal decision, is learnt; else it stays 1.
         jitter: thresholds are scaled in each step by a factor drawn between 1 / (1 + jitter) and 1 + jitter, so
             that the model learns to do with more and with fewer pieces than they leave.
+        recovery_epochs: epochs with hard removal after those, predictors and thresholds as they are; 0 in the paper.
+        recovery_jitter: as ``jitter``, of these epochs; thresholds are raised by as much where val allows it.
         gamma, phi: weights of the contribution and the length loss.
         sharpness, sharpness_growth: λ is sharpness · growth^epoch, and ``first_sharpness`` in the very first step.
         batch_size: windows a step, over all processes.
@@ -86,16 +91,16 @@ class TrainConfig:
         dropout: of hidden states; attention_dropout: of attention weights.
         class_weights: weigh classes in the task loss by their rarity.
         tolerance: how much of the fine-tuned model's val score the kept model may lose.
-        rescale: lower the thresholds of an epoch that loses more, until it does not; epochs are then compared by what
-            is left of their speed.
+        rescale: lower the thresholds of an epoch that loses more, until it does not, and raise those of recovery while
+            it does not; epochs are then compared by their speed after that.
         precision: of matrix products: float32, bfloat16, or tfloat32: float32 whose products a GPU's tensor cores make
             of ten bits of each factor.
         seed: of the order, the windows drawn, dropout and new weights.
         limit, val_limit: use only so many documents of train and of val, evenly spaced; 0 uses all.
         checkpoint_minutes: how often a checkpoint is written inside an epoch.
         device: torch device.
-        stages_of: folder of another run, which differs in the last stage's settings alone: its fine-tuned model is
-            taken, and its saliency where the teacher is the same.
+        stages_of: folder of another run, which differs in settings of later stages alone: its fine-tuned model is
+            taken, its saliency where the teacher is the same, and its soft removal's model where only recovery differs.
     """
 
     dataset: str
@@ -119,6 +124,8 @@ class TrainConfig:
     eta: float = 0.25
     theta: bool = True
     jitter: float = 0.0
+    recovery_epochs: int = 2
+    recovery_jitter: float = 0.5
     gamma: float = 0.03
     phi: float = 5e-4
     sharpness: float = 50.0
@@ -162,6 +169,11 @@ class TrainConfig:
         fixed = {"dataset": dataset, "recipe": recipe, "window_pieces": info.window_pieces}
         return cls(**{**fixed, **RECIPES[recipe], **own, **asked})
 
+    @property
+    def taught_epochs(self) -> int:
+        """Epochs whose windows need saliency."""
+        return max(self.epochs, self.recovery_epochs)
+
     def check(self) -> None:
         """Raise UsageError where a setting cannot be used."""
         from adapler_explain.teachers import TEACHERS
@@ -183,7 +195,7 @@ class TrainConfig:
 
 
 # What runs of versions that could not be asked otherwise did, where it is not the default now.
-FORMERLY: Mapping[str, Any] = {"teacher_power": 1.0}
+FORMERLY: Mapping[str, Any] = {"teacher_power": 1.0, "recovery_epochs": 0}
 # The paper's own settings; those of the recommended recipe are the defaults of TrainConfig.
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "recommended": {},
@@ -202,6 +214,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "gamma": 0.005,
         "phi": 5e-4,
         "rescale": False,
+        "recovery_epochs": 0,
         "sharpness": 10.0,
         "sharpness_growth": 10.0,
         "attention_dropout": 0.1,
@@ -210,7 +223,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 
 
 def train(config: TrainConfig, data: tuple[Split, Split] | None = None) -> Path:
-    """The folder of the kept model, after all three stages.
+    """The folder of the kept model, after all stages.
 
     Under torchrun, or started with ``--nproc``, the processes share the work.
 
@@ -223,8 +236,8 @@ def train(config: TrainConfig, data: tuple[Split, Split] | None = None) -> Path:
         UserError: the data or the model is missing or broken, the folder holds a run with other settings, training
             diverged, or the disk is full.
     """
-    from adapler_explain import adoption, stages
-    from adapler_explain.run import Run
+    from adapler_explain import adoption, recovery, stages
+    from adapler_explain.run import SOFT, Run
 
     run = Run(config, data)
     run.world.wait()
@@ -239,7 +252,9 @@ def train(config: TrainConfig, data: tuple[Split, Split] | None = None) -> Path:
         run.world.wait()
         run.stage("fine-tuned", stages.fine_tune)
         run.stage("saliency", stages.extract_saliency)
-        run.stage("adapler", stages.train_adapler)
+        run.stage(SOFT if config.recovery_epochs else "adapler", stages.train_adapler)
+        if config.recovery_epochs:
+            run.stage("adapler", recovery.recover)
     kept = json.loads((run.folder / "adapler" / "val.json").read_text(encoding="utf-8"))
     if run.world.is_first and not kept["meets_rule"]:
         print(

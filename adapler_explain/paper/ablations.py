@@ -22,7 +22,7 @@ from eraser_eval.task_score import metric_title
 
 SPEEDS = (2.0, 3.0, 4.0)
 # Settings that the variants change.
-CHANGED = ("teacher", "teacher_power", "gamma", "phi", "theta", "rescale", "jitter")
+CHANGED = ("teacher", "teacher_power", "gamma", "phi", "theta", "rescale", "jitter", "recovery_epochs")
 
 
 def variant_figures(variant: Variant, task: Task, base: TrainConfig, run: Path, people: bool) -> dict[str, Any]:

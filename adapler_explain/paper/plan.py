@@ -118,8 +118,11 @@ TOPICS: dict[str, Any] = {
 # For a GPU: windows of a long text as above, in batches that fill it.
 WIDE = LONG | {"batch_size": 32, "precision": "tfloat32"}
 SEEDS = (0, 1, 2)
-# Teachers as they are: where they are compared, and of tasks that were not trained anew since they are squared.
-PLAIN: dict[str, Any] = {"teacher_power": 1.0}
+# Half a point on val where a point may be lost on test: the fastest of many points that just meet an aim owes that to
+# luck in part.
+HALF = 0.005
+# Without what the variants add, and of tasks that were not trained anew since the recipe has it.
+PLAIN: dict[str, Any] = {"teacher_power": 1.0, "recovery_epochs": 0}
 SCALES: Mapping[str, Scale] = {
     "full": Scale(
         "whole data sets, the recommended recipe's epochs: for a GPU",
@@ -194,18 +197,24 @@ SCALES: Mapping[str, Scale] = {
     "small": Scale(
         "parts of train, few epochs: for two cores",
         (
-            Task("movies", PLAIN | LONG | {"fine_tune_epochs": 5, "saliency_epochs": 2, "epochs": 4}),
-            Task("sst2", PLAIN | {"limit": 20000, "fine_tune_epochs": 2, "epochs": 3}, split="val"),
-            Task("mrpc", PLAIN),
-            Task("hatexplain", {"limit": 3000} | SHORT, seeds=SEEDS, max_drop=0.0),
+            Task("movies", LONG | {"fine_tune_epochs": 5, "saliency_epochs": 2, "epochs": 4}, max_drop=HALF),
+            Task(
+                "sst2",
+                {"limit": 20000, "fine_tune_epochs": 2, "epochs": 3, "teacher_power": 1.0},
+                split="val",
+                max_drop=HALF,
+            ),
+            Task("mrpc", seeds=SEEDS, max_drop=HALF),
+            Task("hatexplain", {"limit": 3000} | SHORT, seeds=SEEDS, max_drop=HALF),
             Task("ag_news", TOPICS, tuned=1000),
             Task("ag_news", TOPICS, tuned=1000, max_drop=0.02),
             Task("multirc", LONG | {"limit": 1500, "val_limit": 300} | SHORT, measured=500, tuned=300),
             Task(
                 "imdb",
-                PLAIN | LONG | {"limit": 1200, "val_limit": 300, "fine_tune_epochs": 2, "epochs": 3},
-                measured=500,
-                tuned=300,
+                LONG | {"limit": 3000, "val_limit": 600, "fine_tune_epochs": 2, "epochs": 3},
+                measured=2500,
+                tuned=1500,
+                max_drop=HALF,
             ),
         ),
         Task("hatexplain", PLAIN | {"limit": 3000} | SHORT, split="val", tuned=1000),
@@ -237,7 +246,11 @@ VARIANTS = (
         {"teacher": "integrated-gradients"},
     ),
     Variant("teacher-human", "teacher: people", {"teacher": "human"}, supervised=True),
-    Variant("teacher-squared", "teacher: input × gradient, squared (recommended)", {"teacher_power": 2.0}),
+    Variant("teacher-squared", "teacher: input × gradient, squared", {"teacher_power": 2.0}),
+    Variant("recovery", "two epochs of recovery", {"recovery_epochs": 2}),
+    Variant(
+        "teacher-squared-recovery", "squared, and recovery (recommended)", {"teacher_power": 2.0, "recovery_epochs": 2}
+    ),
     Variant("no-teacher", "no teacher (γ = 0)", {"gamma": 0.0}),
     Variant("phi-half", "φ × ½", times_phi=0.5),
     Variant("phi-double", "φ × 2", times_phi=2.0),

@@ -72,6 +72,10 @@ def test_the_last_stage_alone_is_run_and_comes_out_the_same(base: TrainConfig) -
     ("changed", "stages"),
     [
         ({"teacher": "attention-rollout"}, ["fine-tuned"]),
+        ({"teacher_power": 1.0}, ["fine-tuned", "saliency"]),
+        ({"recovery_jitter": 0.1}, ["fine-tuned", "saliency", "soft"]),
+        ({"recovery_epochs": 0}, ["fine-tuned", "saliency", "adapler"]),
+        ({"recovery_epochs": 3}, ["fine-tuned"]),
         # Of each document a window is drawn in each epoch: of the third there is no saliency.
         ({"epochs": 3}, ["fine-tuned"]),
         ({"epochs": 1}, ["fine-tuned", "saliency"]),
@@ -104,9 +108,11 @@ def test_what_is_no_run_is_refused(base: TrainConfig, tmp_path: Path) -> None:
 def test_what_an_older_version_could_not_be_asked_was_as_by_default(base: TrainConfig) -> None:
     file = Path(base.output_dir) / "manifest.json"
     old = json.loads(file.read_text())
-    for name in ("precision", "teacher_power", "stages_of"):
+    for name in ("precision", "teacher_power", "recovery_epochs", "recovery_jitter", "stages_of"):
         del old[name]
     file.write_text(json.dumps(old | {"adapler_explain": "0.1.0"}))
-    taken = other(base, "taken")
-    train(taken)
-    assert skipped(taken) == ["fine-tuned", "saliency"] and manifest(taken)["fine_tuned_by"] == "0.1.0"
+    # Its teacher was not squared, and its model is soft removal's.
+    for power, stages in ((2.0, ["fine-tuned", "saliency"]), (1.0, ["fine-tuned", "saliency", "soft"])):
+        taken = other(base, f"taken-{power}", teacher_power=power)
+        train(taken)
+        assert skipped(taken) == stages and manifest(taken)["fine_tuned_by"] == "0.1.0"

@@ -14,7 +14,7 @@ from adapler_explain import cli
 from adapler_explain.classifier import Classifier
 from adapler_explain.evaluate import EvalConfig, evaluate
 from adapler_explain.export import card, command, export
-from adapler_explain.training import TrainConfig, train
+from adapler_explain.training import FORMERLY, TrainConfig, train
 from eraser_eval.errors import MissingError, UsageError
 
 
@@ -80,8 +80,9 @@ def test_the_commands_of_a_card_are_those_of_the_program(run: Path) -> None:
     """What the card prints is parsed by the command line into the settings it was made from."""
     settings = json.loads((run / "manifest.json").read_text())
     assert command(settings | {"stages_of": "elsewhere"}) == command(settings)
-    old = {name: value for name, value in settings.items() if name != "teacher_power"}
-    assert "--teacher-power 1.0" in command(old) and "--teacher-power" not in command(settings)
+    old = {name: value for name, value in settings.items() if name not in FORMERLY}
+    for option, before in (("--teacher-power", "1.0"), ("--recovery-epochs", "0")):
+        assert f"{option} {before}" in command(old) and option not in command(settings)
     words = command(settings).split()[1:]
     seen = {}
 

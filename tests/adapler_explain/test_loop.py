@@ -98,7 +98,7 @@ def test_killed_at_random_moments_it_comes_to_the_same_weights(config: TrainConf
     plain = replace(config, output_dir=str(tmp_path / "plain"))
     assert subprocess.run(command(plain), env=environment(), check=False).returncode == 0
     killed_until_done(config, kills=3, seed=int.from_bytes(os.urandom(2)))
-    for name in ("fine-tuned", "adapler"):
+    for name in ("fine-tuned", "soft", "adapler"):
         assert same_weights(Path(config.output_dir) / name, Path(plain.output_dir) / name)
     left = [path.name for path in Path(config.output_dir).rglob("*") if "partial" in path.name or ".tmp" in path.name]
     assert not left
@@ -130,7 +130,7 @@ class StopError(Exception):
     pass
 
 
-@pytest.mark.parametrize("stage", ["fine-tuning", "AdapLeR training"])
+@pytest.mark.parametrize("stage", ["fine-tuning", "AdapLeR training", "recovery"])
 @pytest.mark.parametrize("stop", [(0, 0), (0, 3), (1, 2)])
 def test_cut_off_after_any_step_it_goes_on(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, stop: tuple[int, int]

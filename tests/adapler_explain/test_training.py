@@ -16,7 +16,7 @@ from conftest import annotation, write_dataset
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
-from adapler_explain import lessons, stages
+from adapler_explain import keeping, lessons, stages
 from adapler_explain.classifier import Classifier
 from adapler_explain.export import export
 from adapler_explain.loop import Part
@@ -44,6 +44,7 @@ def config(tmp_path: Path, stock_checkpoint: Path, data_root: Path) -> TrainConf
         dropout=0.1,
         attention_dropout=0.1,
         threshold_lr=5e-3,
+        recovery_epochs=0,
     )
 
 
@@ -85,7 +86,7 @@ def test_the_same_seed_gives_the_same_weights_also_after_an_interruption(config:
     first = train(config)
     again = replace(config, output_dir=str(tmp_path / "again"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "better", lambda *_: 1 / 0)
+        patch.setattr(keeping, "better", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train(again)
     with (tmp_path / "again" / "metrics.jsonl").open("a") as file:
@@ -339,13 +340,13 @@ def test_the_kept_epoch_is_the_fastest_that_meets_the_rule() -> None:
         return {"score": score, "flops_speedup": speedup, "meets_rule": meets}
 
     slow, fast, lossy, worse = epoch(0.9, 2, True), epoch(0.89, 3, True), epoch(0.8, 9, False), epoch(0.7, 9.5, False)
-    assert stages.better(fast, slow) and not stages.better(slow, fast)
-    assert stages.better(slow, lossy) and not stages.better(lossy, slow)
-    assert stages.better(lossy, worse) and not stages.better(worse, lossy)
+    assert keeping.better(fast, slow) and not keeping.better(slow, fast)
+    assert keeping.better(slow, lossy) and not keeping.better(lossy, slow)
+    assert keeping.better(lossy, worse) and not keeping.better(worse, lossy)
 
 
 def test_epochs_are_ranked_by_score_then_by_age() -> None:
-    assert stages.ranked([0.8, 0.9, 0.9, 0.7]) == [2, 1, 0, 3]
+    assert keeping.ranked([0.8, 0.9, 0.9, 0.7]) == [2, 1, 0, 3]
 
 
 def test_class_weights_balance_the_classes(config: TrainConfig, tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""Recovery, the stage after soft removal: the encoder is trained with hard removal, as it will run.
+
+Soft removal leaves a trace of every piece that is to go, and inference does not. What the model lost by that, and by
+thresholds higher than those it was trained at, comes back in an epoch or two, which cost little, as they are pruned.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adapler_explain.keeping import KEPT, LOWERED, judged, keep_better, save_whole, unpack_best
+from adapler_explain.lessons import read_lessons
+from adapler_explain.loop import Course, Part, Terms, follow
+from adapler_explain.modeling import AdaplerForSequenceClassification
+from adapler_explain.run import SOFT, Run
+from adapler_explain.stages import decay_groups, drawn_factor, taught_loss
+from eraser_eval.files import write_json
+
+# Steps from the highest factor of the thresholds that recovery trains at down to 1.
+STEPS = 5
+
+
+def recover(run: Run, target: Path) -> None:
+    """Stage 4: encoder and classifier learn; predictors and thresholds stand.
+
+    Keeps the fastest epoch that is good enough, its thresholds raised as far as that allows; where none is faster, the
+    model that soft removal ended with.
+
+    Source: this project's.
+    """
+    config = run.config
+    lessons = read_lessons(run.folder / "saliency")
+    soft = json.loads((run.folder / SOFT / "val.json").read_text(encoding="utf-8"))
+    model = run.model(AdaplerForSequenceClassification, SOFT)
+    # Points that were tuned before this run took the model over are not of the weights to come.
+    model.config.operating_points = None
+    model.adapler.requires_grad_(False)
+    factors = [*((1 + config.recovery_jitter) ** (step / STEPS) for step in range(STEPS, 0, -1)), *LOWERED]
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+    def learn(part: Part) -> Terms:
+        factor = drawn_factor(config.recovery_jitter, config.seed, part)
+        with run.autocast():
+            output = model(**part.inputs, prune=True, operating_point=factor)
+        loss = taught_loss(run, part, output.logits, [lessons[item.id] for item in part.items])
+        loss.backward()
+        pieces = part.inputs["attention_mask"].sum(-1)
+        kept = torch.stack([(alive.sum(-1) / pieces).mean() for alive in output.alive]) * part.share
+        return {"task": loss.item(), "kept": kept.tolist()}
+
+    def close(epoch: int) -> dict[str, Any]:
+        result = judged(run, model, soft["reference"], factors) | {"epoch": epoch}
+        return keep_better(run, course, target, result | {key: soft[key] for key in KEPT})
+
+    if run.world.is_first and not (target / "best" / "val.json").is_file():
+        save_whole(run, model, target / "best")
+        write_json(target / "best" / "val.json", soft | {"epoch": -1})
+    run.world.wait()
+    optimiser = torch.optim.AdamW(decay_groups(weights, config.lr, config.weight_decay), fused=True)
+    state = {"best": soft | {"epoch": -1}}
+    course = Course("recovery", config.recovery_epochs, model, optimiser, [weights], learn, close, state=state)
+    follow(run, course, target)
+    unpack_best(run, target)

@@ -18,14 +18,13 @@ from eraser_eval.files import write_json
 
 # Factors of the thresholds of an epoch that loses too much.
 LOWERED = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)
-# What is said of every epoch alike.
-KEPT = ("metric", "reference", "supervised")
 
 
 def keep_better(run: Run, course: Course, target: Path, result: dict[str, Any]) -> dict[str, Any]:
     """``result`` of an epoch, with its thresholds; saved as ``best`` below ``target`` where it beats what is there."""
     reduction = course.model.adapler
     eta = removal.at_factor(reduction.eta, result["factor"])
+    result |= {"metric": run.val_split.info.metric, "supervised": run.is_supervised}
     result |= {"eta": eta.tolist(), "theta": reduction.theta.tolist()}
     best = course.state.get("best")
     if best is None or result["epoch"] <= best["epoch"] or better(result, best):
@@ -54,6 +53,7 @@ def judged(run: Run, model: Any, reference: float, factors: Sequence[float]) -> 
     asis: dict[str, Any] = {}
     for factor in factors if run.config.rescale else (1.0,):
         row = run.validate(model, True, factor) | {"factor": factor}
+        row["reference"] = reference
         row["meets_rule"] = row["score"] > reference - run.config.tolerance + 1e-9
         if factor == 1.0:
             asis = row

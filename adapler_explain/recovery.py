@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from adapler_explain.keeping import KEPT, LOWERED, judged, keep_better, save_whole, unpack_best
+from adapler_explain.keeping import LOWERED, judged, keep_better, save_whole, unpack_best
 from adapler_explain.lessons import read_lessons
 from adapler_explain.loop import Course, Part, Terms, follow
 from adapler_explain.modeling import AdaplerForSequenceClassification
@@ -54,7 +54,7 @@ def recover(run: Run, target: Path) -> None:
 
     def close(epoch: int) -> dict[str, Any]:
         result = judged(run, model, soft["reference"], factors) | {"epoch": epoch}
-        return keep_better(run, course, target, result | {key: soft[key] for key in KEPT})
+        return keep_better(run, course, target, result)
 
     if run.world.is_first and not (target / "best" / "val.json").is_file():
         save_whole(run, model, target / "best")

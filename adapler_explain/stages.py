@@ -117,8 +117,7 @@ def train_adapler(run: Run, target: Path) -> None:
             reduction.theta.clamp_(min=1e-3)
 
     def close(epoch: int) -> dict[str, Any]:
-        fixed = {"metric": fine_tuned["metric"], "reference": reference, "supervised": run.is_supervised}
-        return keep_better(run, course, target, judged(run, model, reference, LOWERED) | {"epoch": epoch} | fixed)
+        return keep_better(run, course, target, judged(run, model, reference, LOWERED) | {"epoch": epoch})
 
     groups = [
         *decay_groups(encoder, config.lr, config.weight_decay),

@@ -211,7 +211,7 @@ SCALES: Mapping[str, Scale] = {
             Task("multirc", LONG | {"limit": 1500, "val_limit": 300} | SHORT, measured=500, tuned=300),
             Task(
                 "imdb",
-                LONG | {"limit": 3000, "val_limit": 600, "fine_tune_epochs": 2, "epochs": 3},
+                LONG | {"limit": 2000, "val_limit": 400} | SHORT,
                 measured=2500,
                 tuned=1500,
                 max_drop=HALF,

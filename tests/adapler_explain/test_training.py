@@ -389,7 +389,7 @@ def test_every_teacher_teaches(config: TrainConfig, teacher: str) -> None:
 
 
 def test_bfloat16_trains_float32_weights(config: TrainConfig) -> None:
-    kept = Classifier.load(train(replace(config, precision="bfloat16"))).model
+    kept = Classifier.load(train(replace(config, precision="bfloat16", recovery_epochs=1))).model
     assert all(weight.dtype == torch.float32 and torch.isfinite(weight).all() for weight in kept.parameters())
 
 
@@ -427,7 +427,7 @@ def test_every_encoder_trains(config: TrainConfig, tmp_path: Path, family: str) 
     stock = AutoModelForSequenceClassification.from_config(families.CONFIGS[family]())
     stock.save_pretrained(start)
     families.trained(family).save_pretrained(start)
-    folder = train(replace(config, model=str(start), epochs=1, fine_tune_epochs=1, dropout=0.2))
+    folder = train(replace(config, model=str(start), epochs=1, fine_tune_epochs=1, recovery_epochs=1, dropout=0.2))
     kept = Classifier.load(folder)
     assert kept.model.config.model_type == f"adapler_{family}" and kept.window_pieces == 20
     assert any(module.p == 0.2 for module in kept.model.modules() if isinstance(module, torch.nn.Dropout))

@@ -116,7 +116,7 @@ train: minilm
 	OMP_NUM_THREADS=1 $(BIN)/adapler-explain train --dataset movies --data-root $(DATA) --model $(MINILM) \
 	    --output-dir $(RUN) --window-pieces 256 --windows-per-document 1 --batch-size 16 \
 	    --fine-tune-epochs 5 --fine-tune-lr 8e-5 --saliency-epochs 2 --start fine-tuned --distill 0 --epochs 4 --lr 5e-5 \
-	    --predictor-lr 2e-3 --threshold-lr 1e-2 --gamma 0.1 --phi 5e-4 --sharpness 50 --sharpness-growth 1.5 --no-rescale --teacher-power 1 --recovery-epochs 0
+	    --predictor-lr 2e-3 --threshold-lr 1e-2 --gamma 0.1 --phi 5e-4 --sharpness 50 --sharpness-growth 1.5 --no-rescale --recovery-epochs 0
 
 # The task table: every task of the table in README.md trained, tuned on val and measured.
 tasks: minilm

@@ -98,7 +98,7 @@ def card(run: Path, figures: Row | None, base_model: str | None) -> str:
     machine: Row = next((row["environment"] for row in reversed(rows) if "environment" in row), {})
     source = base_model or settings["model"]
     teacher = settings["teacher"]
-    if (power := settings.get("teacher_power", FORMERLY["teacher_power"])) != 1:
+    if (power := settings.get("teacher_power", 1.0)) != 1:
         teacher += f" to the power of {power:g}"
     if TEACHERS[settings["teacher"]].supervised:
         teacher += " (supervised: it reads words that people marked)"

@@ -114,7 +114,7 @@ class TrainConfig:
     fine_tune_lr: float = 8e-5
     saliency_epochs: int = 1
     teacher: str = "input-x-gradient"
-    teacher_power: float = 2.0
+    teacher_power: float = 1.0
     start: str = "fine-tuned"
     distill: float = 0.5
     epochs: int = 4
@@ -195,7 +195,7 @@ class TrainConfig:
 
 
 # What runs of versions that could not be asked otherwise did, where it is not the default now.
-FORMERLY: Mapping[str, Any] = {"teacher_power": 1.0, "recovery_epochs": 0}
+FORMERLY: Mapping[str, Any] = {"recovery_epochs": 0}
 # The paper's own settings; those of the recommended recipe are the defaults of TrainConfig.
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "recommended": {},
@@ -204,7 +204,6 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "fine_tune_lr": 2e-5,
         "saliency_epochs": 3,
         "teacher": "input-x-gradient",
-        "teacher_power": 1.0,
         "start": "pretrained",
         "distill": 0.0,
         "epochs": 5,

@@ -40,7 +40,7 @@ DATASETS = {
             },
             licence="MIT",
             citation="Mathew et al. 2021",
-            recipe={"gamma": 0.03, "phi": 1.2e-3},
+            recipe={"gamma": 0.03, "phi": 1.2e-3, "teacher_power": 2.0},
             window_pieces=128,
         ),
         DatasetInfo(

@@ -72,7 +72,7 @@ def test_the_last_stage_alone_is_run_and_comes_out_the_same(base: TrainConfig) -
     ("changed", "stages"),
     [
         ({"teacher": "attention-rollout"}, ["fine-tuned"]),
-        ({"teacher_power": 1.0}, ["fine-tuned", "saliency"]),
+        ({"teacher_power": 2.0}, ["fine-tuned", "saliency"]),
         ({"recovery_jitter": 0.1}, ["fine-tuned", "saliency", "soft"]),
         ({"recovery_epochs": 0}, ["fine-tuned", "saliency", "adapler"]),
         ({"recovery_epochs": 3}, ["fine-tuned"]),

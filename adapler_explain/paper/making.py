@@ -59,7 +59,7 @@ class Making:
                     task, run, self._train(task, seed, run), self._batch_sizes, self.config.time_on
                 )
                 rows.append(row)
-            name = _named(task)
+            name = tasks.name_of(task.dataset)
             # One figure of a run, whatever its aims.
             if name not in drawn:
                 self._frontier([tasks.frontier_of(self._run(task, task.seeds[0]), task)], f"tasks/{name}-frontier")
@@ -151,7 +151,7 @@ class Making:
 
     def _run(self, task: Task, seed: int) -> Path:
         root = Path(self.config.runs) if self.config.runs else self.folder / "runs"
-        return root / f"{_named(task)}-{seed}"
+        return root / f"{tasks.name_of(task.dataset)}-{seed}"
 
     def _variant(self, dataset: str, name: str, seed: int = 0) -> Path:
         return self.folder / "runs" / f"ablation-{dataset}{f'-{seed}' if seed else ''}" / name
@@ -249,10 +249,6 @@ class Making:
             "adapler-explain": __version__,
         }
         document.write_document(self.folder, facts, self.left_out)
-
-
-def _named(task: Task) -> str:
-    return tasks.name_of(task.dataset) + (f"-{task.name}" if task.name else "")
 
 
 def flat(row: Mapping[str, Any]) -> dict[str, Any]:

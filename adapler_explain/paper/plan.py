@@ -197,11 +197,7 @@ SCALES: Mapping[str, Scale] = {
     "small": Scale(
         "parts of train, few epochs: for two cores",
         (
-            Task(
-                "movies",
-                LONG | {"fine_tune_epochs": 5, "saliency_epochs": 2, "epochs": 4},
-                max_drop=HALF,
-            ),
+            Task("movies", LONG | {"fine_tune_epochs": 5, "saliency_epochs": 2, "epochs": 4}),
             Task("sst2", PLAIN | {"limit": 20000, "fine_tune_epochs": 2, "epochs": 3}, split="val", max_drop=HALF),
             Task("mrpc", seeds=SEEDS, max_drop=HALF),
             Task("hatexplain", {"limit": 3000} | SHORT, seeds=SEEDS, max_drop=HALF),

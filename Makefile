@@ -92,7 +92,7 @@ explain: setup
 	    --output-dir runs/explain-movies --methods $(CHEAP),occlusion-sentence,$(BASELINES)
 	$(BIN)/python benchmarks/publish.py runs/explain-movies docs/results/explain-movies
 	$(BIN)/adapler-explain eval --dataset hatexplain --data-root $(DATA) --model $(HATEXPLAIN)/adapler \
-	    --reference-model $(HATEXPLAIN)/fine-tuned --operating-point max-drop-0 --limit 120 --faithfulness remove \
+	    --reference-model $(HATEXPLAIN)/fine-tuned --operating-point max-drop-0.005 --limit 120 --faithfulness remove \
 	    --resume --output-dir runs/explain-hatexplain --methods $(CHEAP),gradient-shap,integrated-gradients,occlusion,occlusion-span,leave-one-out,$(BASELINES),lime,kernel-shap,shapley-sampling
 	$(BIN)/python benchmarks/publish.py runs/explain-hatexplain docs/results/explain-hatexplain
 
@@ -102,7 +102,7 @@ explain-whole: setup
 	    --output-dir runs/explain-movies-whole --methods adapler,contribution,attention,attention-rollout,saliency,input-x-gradient,input-x-gradient-pruned,lrp,random,first-words,gold
 	$(BIN)/python benchmarks/publish.py runs/explain-movies-whole docs/results/explain-movies-whole
 	$(BIN)/adapler-explain eval --dataset hatexplain --data-root $(DATA) --model $(HATEXPLAIN)/adapler \
-	    --reference-model $(HATEXPLAIN)/fine-tuned --operating-point max-drop-0 --faithfulness remove \
+	    --reference-model $(HATEXPLAIN)/fine-tuned --operating-point max-drop-0.005 --faithfulness remove \
 	    --resume --output-dir runs/explain-hatexplain-whole --methods $(CHEAP),occlusion,$(BASELINES)
 	$(BIN)/python benchmarks/publish.py runs/explain-hatexplain-whole docs/results/explain-hatexplain-whole
 

@@ -1,7 +1,7 @@
 """Recovery, the stage after soft removal: the encoder is trained with hard removal, as it will run.
 
 Soft removal leaves a trace of every piece that is to go, and inference does not. What the model lost by that, and by
-thresholds higher than those it was trained at, comes back in an epoch or two, which cost little, as they are pruned.
+thresholds higher than those it was trained at, may come back in an epoch or two, which cost little, as they are pruned.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Self
@@ -17,6 +17,10 @@ NEARLY_ALL = 0.99
 # Two speeds that are the same.
 CLOSE = 1.01
 BISECTIONS = 8
+# Thresholds that are higher and lower by this share have about the same score, but for luck.
+MARGIN = 0.1
+# A score that is a sum of many is as good as another although its last digits are not.
+CLOSE_SCORE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,32 @@ class Point:
     def kept(self) -> list[float]:
         """The share of the pieces that each layer processed."""
         return [pieces / self.pieces for pieces in self.kept_pieces]
+
+
+def steady(scores: Mapping[float, float], factor: float, margin: float) -> float:
+    """The score of ``factor``, or the mean over those up to ``margin`` lower and higher, where that is less.
+
+    The fastest of many points that just meet an aim owes that to luck in part, and one on the edge of a fall does not
+    meet it on other texts. The mean is that of the line through the scores over the logarithm of the factors, so that
+    it does not matter where more of them were measured.
+
+    Args:
+        scores: of each factor that was measured.
+        factor: one of them, above 0.
+        margin: a share of it.
+
+    >>> steady({0.5: 0.75, 1.0: 1.0, 2.0: 0.25, 4.0: 0.0}, 1.0, margin=1.0)
+    0.75
+    >>> steady({1.0: 1.0, 2.0: 0.0}, 1.0, margin=0.5)
+    1.0
+    """
+    least, most = (factor * bound for bound in (1 / (1 + margin) - 1e-9, 1 + margin + 1e-9))
+    near = sorted((math.log(other), score) for other, score in scores.items() if least <= other <= most)
+    width = near[-1][0] - near[0][0]
+    if not width:
+        return scores[factor]
+    area = math.fsum((b - a) * (one + other) / 2 for (a, one), (b, other) in pairwise(near))
+    return min(scores[factor], area / width)
 
 
 @dataclass
@@ -100,33 +130,29 @@ class Frontier:
     def fastest(self, floor: float, margin: float = 0.0) -> float | None:
         """The factor above 0 of the fastest point that scores at least ``floor``, sought closely; None: none does.
 
-        With a ``margin`` the point does not stand on the edge: thresholds that are higher by this share score as much.
+        With a ``margin`` its :func:`steady` score does so too.
         """
-        edge = self._edge(floor)
-        if not margin or edge is None:
-            return edge
-        self.at(edge / (1 + margin))
-        good = self._where(lambda point: point.score >= floor - 1e-9)
-        for factor in sorted(good, key=lambda factor: self.at(factor).flops_speedup, reverse=True):
-            highest = factor * (1 + margin)
-            above = [other for other in (*self.factors, highest) if factor < other <= highest]
-            if all(self.at(other).score >= floor - 1e-9 for other in above):
-                return factor
-        return None
-
-    def _edge(self, floor: float) -> float | None:
-
-        def found() -> float | None:
-            good = self._where(lambda point: point.score >= floor - 1e-9)
-            return max(good, key=lambda factor: self.at(factor).flops_speedup, default=None)
-
         for _ in range(BISECTIONS):
-            chosen = found()
+            chosen = next(self._scoring(floor), None)
             above = next((factor for factor in self.factors if chosen is not None and factor > chosen), None)
             if chosen is None or above is None or self._apart(chosen, above) < CLOSE:
                 break
             self.at(math.sqrt(chosen * above))
-        return found()
+        tried: set[float] = set()
+        while (factor := next((good for good in self._scoring(floor) if good not in tried), None)) is not None:
+            tried.add(factor)
+            if not margin:
+                return factor
+            for near in (factor / (1 + margin), factor * (1 + margin)):
+                self.at(near)
+            if steady({near: self.at(near).score for near in self.factors}, factor, margin) >= floor - CLOSE_SCORE:
+                return factor
+        return None
+
+    def _scoring(self, floor: float) -> Iterator[float]:
+        """Factors above 0 that score at least ``floor``, the fastest first."""
+        good = self._where(lambda point: point.score >= floor - CLOSE_SCORE)
+        yield from sorted(good, key=lambda factor: self.at(factor).flops_speedup, reverse=True)
 
     def best(self, least: float) -> float | None:
         """The factor above 0 of the best point with a FLOPs speedup of ``least``, sought closely; None: there is none.

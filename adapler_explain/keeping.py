@@ -1,4 +1,8 @@
-"""Which epoch of a stage is kept: the fastest one that is good enough on val, its thresholds adjusted so that it is."""
+"""Which epoch of a stage is kept, its thresholds adjusted so that it is good enough on val.
+
+Of soft removal the fastest that is; of recovery, whose epochs are about as fast as each other at equal thresholds, the
+one that scores best over a ladder of them.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import torch
 from torch import Tensor
 
 from adapler_explain import removal
+from adapler_explain.frontier import CLOSE_SCORE, MARGIN, steady
 from adapler_explain.loop import Course
 from adapler_explain.run import Run
 from eraser_eval.files import write_json
@@ -52,14 +57,32 @@ def judged(run: Run, model: Any, reference: float, factors: Sequence[float]) -> 
     """
     asis: dict[str, Any] = {}
     for factor in factors if run.config.rescale else (1.0,):
-        row = run.validate(model, True, factor) | {"factor": factor}
-        row["reference"] = reference
-        row["meets_rule"] = row["score"] > reference - run.config.tolerance + 1e-9
+        row = run.validate(model, True, factor) | {"factor": factor, "reference": reference}
+        row["meets_rule"] = meets_rule(run, row["score"], reference)
         if factor == 1.0:
             asis = row
         if row["meets_rule"]:
             return row
     return asis
+
+
+def judged_over(run: Run, model: Any, reference: float, factors: Sequence[float]) -> dict[str, Any]:
+    """As :func:`judged`, but every one of ``factors``, descending, is measured, and the :func:`steady` score decides.
+
+    ``ladder`` has of each factor ``[factor, score, flops_speedup]``, ``mean_score`` the mean of their scores.
+    """
+    rows = {factor: run.validate(model, True, factor) for factor in (factors if run.config.rescale else (1.0,))}
+    scores = {factor: row["score"] for factor, row in rows.items()}
+    good = [factor for factor in rows if meets_rule(run, steady(scores, factor, MARGIN), reference)]
+    factor = good[0] if good else 1.0
+    row = rows[factor] | {"factor": factor, "reference": reference, "meets_rule": bool(good)}
+    ladder = [[factor, row["score"], row["flops_speedup"]] for factor, row in rows.items()]
+    return row | {"mean_score": sum(scores.values()) / len(scores), "ladder": ladder}
+
+
+def meets_rule(run: Run, score: float, reference: float) -> bool:
+    """Whether ``score`` is above ``reference`` less the tolerance."""
+    return score > reference - run.config.tolerance + CLOSE_SCORE
 
 
 @contextmanager
@@ -90,8 +113,12 @@ def ranked(scores: Sequence[float]) -> list[int]:
 
 
 def better(result: dict[str, Any], best: dict[str, Any]) -> bool:
-    """Whether an epoch is kept over another: the faster of those that meet the rule, else the better."""
+    """Whether an epoch is kept over another that does not meet the rule, or of two alike.
+
+    The one with the better mean score, where that is known; else the faster of those that meet the rule, and the better
+    of others.
+    """
     if result["meets_rule"] != best["meets_rule"]:
         return bool(result["meets_rule"])
-    key = "flops_speedup" if result["meets_rule"] else "score"
+    key = "mean_score" if "mean_score" in result else "flops_speedup" if result["meets_rule"] else "score"
     return bool(result[key] > best[key])

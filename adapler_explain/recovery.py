@@ -12,13 +12,12 @@ from typing import Any
 
 import torch
 
-from adapler_explain.keeping import LOWERED, judged, keep_better, save_whole, unpack_best
+from adapler_explain.keeping import LOWERED, judged_over, keep_better, unpack_best
 from adapler_explain.lessons import read_lessons
 from adapler_explain.loop import Course, Part, Terms, follow
 from adapler_explain.modeling import AdaplerForSequenceClassification
 from adapler_explain.run import SOFT, Run
 from adapler_explain.stages import decay_groups, drawn_factor, taught_loss
-from eraser_eval.files import write_json
 
 # Steps from the highest factor of the thresholds that recovery trains at down to 1.
 STEPS = 5
@@ -27,8 +26,8 @@ STEPS = 5
 def recover(run: Run, target: Path) -> None:
     """Stage 4: encoder and classifier learn; predictors and thresholds stand.
 
-    Keeps the fastest epoch that is good enough, its thresholds raised as far as that allows; where none is faster, the
-    model that soft removal ended with.
+    Of the epochs and the model that soft removal ended with, which counts as epoch -1, the one is kept that scores best
+    over the thresholds of recovery; they are raised as far as val allows, or lowered.
 
     Source: this project's.
     """
@@ -53,15 +52,17 @@ def recover(run: Run, target: Path) -> None:
         return {"task": loss.item(), "kept": kept.tolist()}
 
     def close(epoch: int) -> dict[str, Any]:
-        result = judged(run, model, soft["reference"], factors) | {"epoch": epoch}
+        result = judged_over(run, model, soft["reference"], factors) | {"epoch": epoch}
         return keep_better(run, course, target, result)
 
-    if run.world.is_first and not (target / "best" / "val.json").is_file():
-        save_whole(run, model, target / "best")
-        write_json(target / "best" / "val.json", soft | {"epoch": -1})
-    run.world.wait()
     optimiser = torch.optim.AdamW(decay_groups(weights, config.lr, config.weight_decay), fused=True)
-    state = {"best": soft | {"epoch": -1}}
-    course = Course("recovery", config.recovery_epochs, model, optimiser, [weights], learn, close, state=state)
+    course = Course("recovery", config.recovery_epochs, model, optimiser, [weights], learn, close)
+    best = target / "best" / "val.json"
+    begun = best.is_file()
+    run.world.wait()
+    if begun:
+        course.state["best"] = json.loads(best.read_text(encoding="utf-8"))
+    else:
+        run.log(stage=course.name, **close(-1))
     follow(run, course, target)
     unpack_best(run, target)

@@ -21,7 +21,7 @@ from adapler_explain import __version__
 from adapler_explain.bench.subjects import stock_of
 from adapler_explain.classifier import Classifier
 from adapler_explain.environment import describe
-from adapler_explain.frontier import Frontier, Point
+from adapler_explain.frontier import MARGIN, Frontier, Point
 from adapler_explain.measure import fine_tuned_beside, measure, opened
 from adapler_explain.tuning_results import write_frontier
 from adapler_explain.wall_clock import part, speedups
@@ -31,7 +31,6 @@ from eraser_eval.errors import UsageError
 from eraser_eval.files import exclusive, write_text
 
 MAX_DROP = 0.01
-MARGIN = 0.02
 # What a reference score is of, where it was given.
 GIVEN = "--reference-score"
 TIMED_BATCH = 32
@@ -51,8 +50,8 @@ class TuneConfig:
         dataset, split, data_root, limit: the texts, see :class:`adapler_explain.evaluate.EvalConfig`.
         max_drop: the fastest point is wanted that loses at most so much of the reference score; None, without
             ``speedup``: :data:`MAX_DROP`.
-        margin: thresholds that are higher than that point's by this share must not lose more either: where the score
-            falls steeply, the edge of val is not that of other texts.
+        margin: nor must thresholds up to this share lower and higher, on the mean: the fastest of many points owes its
+            score to luck in part, and where scores fall steeply, the edge of val is not that of other texts.
         speedup: the best-scoring point is wanted that takes at least so many times fewer FLOPs.
         reference_score: None: the fine-tuned model's on the same texts, as training left it in the checkpoint or, for
             other texts than training's, of ``fine-tuned`` in the training run; where there is neither, the model's own
@@ -161,7 +160,7 @@ def check(config: TuneConfig) -> str:
     if not 0 <= drop_of(config) <= 1:
         raise UsageError(f"--max-drop {config.max_drop:g}: give a number from 0 to 1, e.g. 0.01")
     if not 0 <= config.margin <= 1:
-        raise UsageError(f"--margin {config.margin:g}: give a share from 0 to 1, e.g. 0.02")
+        raise UsageError(f"--margin {config.margin:g}: give a share from 0 to 1, e.g. 0.1")
     if config.speedup is not None and not 1 <= config.speedup < math.inf:
         raise UsageError(f"--speedup {config.speedup:g}: give a number of at least 1, e.g. 4")
     if config.reference_score is not None and not 0 <= config.reference_score <= 1:
@@ -276,7 +275,7 @@ def unmet(config: TuneConfig, frontier: Frontier, floor: float, folder: Path) ->
     else:
         wanted = f"--max-drop {drop_of(config):g}: no factor scores {floor:.4f}"
         if any(point.score >= floor for point in points.values()):
-            wanted += f" and still does with thresholds {config.margin:.0%} higher (--margin 0 would do without)"
+            wanted += f" and so does the mean of thresholds {config.margin:.0%} around it (--margin 0 would do without)"
         near = max(points, key=lambda factor: (points[factor].score, points[factor].flops_speedup))
     found = points[near]
     return (

@@ -11,11 +11,12 @@ from typing import Any
 
 from adapler_explain.classifier import model_checksum
 from adapler_explain.environment import describe, machine
+from adapler_explain.frontier import MARGIN
 from adapler_explain.paper.plan import Task
 from adapler_explain.paper.reuse import current
 from adapler_explain.task_row import TaskConfig, task_row
 from adapler_explain.training import TrainConfig, train
-from adapler_explain.tuning import GIVEN, MARGIN, TuneConfig, UnmetError, tune
+from adapler_explain.tuning import GIVEN, TuneConfig, UnmetError, tune
 from eraser_eval.files import write_json
 from eraser_eval.grid import Grid
 from eraser_eval.task_score import metric_title

@@ -58,8 +58,10 @@ def scoring(patch: pytest.MonkeyPatch, score: Any) -> None:
 def test_the_encoder_learns_while_predictors_and_thresholds_stand(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scoring(monkeypatch, lambda factor: 0.9)
+    calls = iter(range(100))
+    scoring(monkeypatch, lambda factor: 0.9 + next(calls) / 1000)
     folder = train(config)
+    assert val(folder)["epoch"] == 1
     soft, kept = weights(folder.parent / "soft"), weights(folder)
     assert soft.keys() == kept.keys()
     for name in soft:
@@ -69,23 +71,37 @@ def test_the_encoder_learns_while_predictors_and_thresholds_stand(
     assert val(folder)["factor"] == 1.5
     assert torch.equal(kept["adapler.eta"], removal.at_factor(soft["adapler.eta"], 1.5))
     torch.testing.assert_close(kept["adapler.eta"], torch.tensor(val(folder)["eta"]))
-    assert val(folder).keys() == val(folder.parent / "soft").keys()
+    assert val(folder).keys() == val(folder.parent / "soft").keys() | {"mean_score", "ladder"}
 
 
 def test_thresholds_are_raised_as_far_as_val_allows(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    scoring(monkeypatch, lambda factor: 0.9 if factor < 1.2 else 0.5)
+    scoring(monkeypatch, lambda factor: 0.9 if factor < 1.3 else 0.5)
     found = val(train(replace(config, tolerance=0.01)))
-    assert found["factor"] == pytest.approx(1.5**0.4) and found["meets_rule"] and found["epoch"] == 0
-    # Where they are not to be touched, an epoch is no faster than what it began with.
+    # 1.5 ** 0.6 scores 0.9 as well, but its neighbour above does not.
+    assert found["factor"] == pytest.approx(1.5**0.4) and found["meets_rule"]
+    assert [score for _, score, _ in found["ladder"]] == [0.5] * 2 + [0.9] * 9
+    assert found["mean_score"] == pytest.approx((2 * 0.5 + 9 * 0.9) / 11)
     asis = val(train(replace(config, tolerance=0.01, rescale=False, output_dir=f"{config.output_dir}-2")))
-    assert asis["factor"] == 1.0 and asis["epoch"] == -1
+    assert asis["factor"] == 1.0 and len(asis["ladder"]) == 1
+
+
+@pytest.mark.parametrize(("scores", "kept"), [((0.8, 0.85, 0.7), 0), ((0.8, 0.7, 0.85), 1), ((0.85, 0.8, 0.7), -1)])
+def test_the_epoch_is_kept_that_scores_best_over_the_thresholds(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, scores: tuple[float, ...], kept: int
+) -> None:
+    # Soft removal's epoch asks once; then every model at eleven factors, of which the lowest alone meets the rule.
+    calls = iter([0.9, *(0.9 if rung > 8 else score for score in scores for rung in range(11))])
+    scoring(monkeypatch, lambda factor: next(calls))
+    found = val(train(replace(config, tolerance=0.01)))
+    assert found["epoch"] == kept and found["mean_score"] == pytest.approx((9 * max(scores) + 2 * 0.9) / 11)
+    assert found["factor"] == 0.7 and found["meets_rule"]
 
 
 @pytest.mark.parametrize("points", [None, {"max-drop-0.01": {"factor": 0.5}}])
-def test_where_it_is_no_better_soft_removals_model_is_kept(
+def test_where_no_epoch_is_better_soft_removals_model_is_kept(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch, points: dict[str, Any] | None
 ) -> None:
-    scores = iter([0.9, *[0.1] * 100])
+    scores = iter([0.9] * 12 + [0.1] * 100)
     scoring(monkeypatch, lambda factor: next(scores))
     real = recovery.recover
 
@@ -97,8 +113,9 @@ def test_where_it_is_no_better_soft_removals_model_is_kept(
     monkeypatch.setattr(recovery, "recover", recover)
     folder = train(replace(config, tolerance=0.01))
     soft, kept = weights(folder.parent / "soft"), weights(folder)
-    assert all(torch.equal(soft[name], kept[name]) for name in soft)
-    assert val(folder) == val(folder.parent / "soft") | {"epoch": -1}
+    assert all(torch.equal(soft[name], kept[name]) for name in soft if name != "adapler.eta")
+    assert torch.equal(kept["adapler.eta"], removal.at_factor(soft["adapler.eta"], 1.5))
+    assert val(folder)["epoch"] == -1
     # A point is of a frontier that is yet to be measured.
     assert not json.loads((folder / "config.json").read_text()).get("operating_points")
 

@@ -104,6 +104,17 @@ def test_a_point_with_a_margin_does_not_stand_on_the_edge() -> None:
     assert Frontier(lambda f: measured(1 + f, 0.5)).fastest(0.9, margin=0.1) is None
 
 
+def test_a_point_that_luck_alone_lifts_is_not_chosen_with_a_margin() -> None:
+    def lucky(f: float) -> Point:
+        falling = 0.9 - 0.02 * f
+        return measured(1 + f, falling + (0.05 if 2.95 < f < 3.05 else 0), kept=1 if f > 99 else 50)
+
+    points = {factor: lucky(factor) for factor in (0.0, 0.5, 1.0, 2.0, 2.5, 2.8, 3.0, 3.2, 4.0, 8.0)}
+    assert Frontier(lucky, points).fastest(0.85) == pytest.approx(3.0, rel=0.04)
+    chosen = Frontier(lucky, dict(points)).fastest(0.85, margin=0.2)
+    assert chosen is not None and 2.2 < chosen <= 2.55
+
+
 def test_the_best_of_the_fast_ones_wins_and_of_equal_ones_the_fastest() -> None:
     frontier = Frontier(measure_at=lambda _: measured(1.001, 0.1))
     frontier.points = {0.0: measured(1, 0.99), 1.0: measured(4.0, 0.7), 2.0: measured(5, 0.8), 3.0: measured(6, 0.8)}

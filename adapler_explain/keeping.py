@@ -69,15 +69,21 @@ def judged(run: Run, model: Any, reference: float, factors: Sequence[float]) -> 
 def judged_over(run: Run, model: Any, reference: float, factors: Sequence[float]) -> dict[str, Any]:
     """As :func:`judged`, but every one of ``factors``, descending, is measured, and the :func:`steady` score decides.
 
-    ``ladder`` has of each factor ``[factor, score, flops_speedup]``, ``mean_score`` the mean of their scores.
+    ``ladder`` has of each factor ``[factor, score, flops_speedup]``, ``mean_score`` the mean of their scores. Where
+    none meets the rule, :data:`LOWERED` ones follow.
     """
     rows = {factor: run.validate(model, True, factor) for factor in (factors if run.config.rescale else (1.0,))}
     scores = {factor: row["score"] for factor, row in rows.items()}
-    good = [factor for factor in rows if meets_rule(run, steady(scores, factor, MARGIN), reference)]
-    factor = good[0] if good else 1.0
-    row = rows[factor] | {"factor": factor, "reference": reference, "meets_rule": bool(good)}
     ladder = [[factor, row["score"], row["flops_speedup"]] for factor, row in rows.items()]
-    return row | {"mean_score": sum(scores.values()) / len(scores), "ladder": ladder}
+    known = {"reference": reference, "mean_score": sum(scores.values()) / len(scores), "ladder": ladder}
+    for factor, row in rows.items():
+        if meets_rule(run, steady(scores, factor, MARGIN), reference):
+            return row | known | {"factor": factor, "meets_rule": True}
+    for factor in (factor for factor in LOWERED if factor < min(rows) and run.config.rescale):
+        row = run.validate(model, True, factor)
+        if meets_rule(run, row["score"], reference):
+            return row | known | {"factor": factor, "meets_rule": True}
+    return rows[1.0] | known | {"factor": 1.0, "meets_rule": False}
 
 
 def meets_rule(run: Run, score: float, reference: float) -> bool:

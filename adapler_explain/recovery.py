@@ -12,15 +12,15 @@ from typing import Any
 
 import torch
 
-from adapler_explain.keeping import LOWERED, judged_over, keep_better, unpack_best
+from adapler_explain.keeping import judged_over, keep_better, unpack_best
 from adapler_explain.lessons import read_lessons
 from adapler_explain.loop import Course, Part, Terms, follow
 from adapler_explain.modeling import AdaplerForSequenceClassification
 from adapler_explain.run import SOFT, Run
 from adapler_explain.stages import decay_groups, drawn_factor, taught_loss
 
-# Steps from the highest factor of the thresholds that recovery trains at down to 1.
-STEPS = 5
+# Steps from the highest factor of the thresholds that recovery trains at down to 1, and from there to the lowest.
+STEPS = 3
 
 
 def recover(run: Run, target: Path) -> None:
@@ -38,7 +38,8 @@ def recover(run: Run, target: Path) -> None:
     # Points that were tuned before this run took the model over are not of the weights to come.
     model.config.operating_points = None
     model.adapler.requires_grad_(False)
-    factors = [*((1 + config.recovery_jitter) ** (step / STEPS) for step in range(STEPS, 0, -1)), *LOWERED]
+    rungs = ((1 + config.recovery_jitter) ** (step / STEPS) for step in range(-STEPS, STEPS + 1))
+    factors = sorted(set(rungs), reverse=True)
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
 
     def learn(part: Part) -> Terms:

@@ -125,7 +125,7 @@ class TrainConfig:
     theta: bool = True
     jitter: float = 0.0
     recovery_epochs: int = 2
-    recovery_jitter: float = 0.5
+    recovery_jitter: float = 0.25
     gamma: float = 0.03
     phi: float = 5e-4
     sharpness: float = 50.0

@@ -75,33 +75,44 @@ def test_the_encoder_learns_while_predictors_and_thresholds_stand(
 
 
 def test_thresholds_are_raised_as_far_as_val_allows(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    scoring(monkeypatch, lambda factor: 0.9 if factor < 1.3 else 0.5)
-    found = val(train(replace(config, tolerance=0.01)))
-    # 1.5 ** 0.6 scores 0.9 as well, but its neighbour above does not.
-    assert found["factor"] == pytest.approx(1.5**0.4) and found["meets_rule"]
-    assert [score for _, score, _ in found["ladder"]] == [0.5] * 2 + [0.9] * 9
-    assert found["mean_score"] == pytest.approx((2 * 0.5 + 9 * 0.9) / 11)
-    asis = val(train(replace(config, tolerance=0.01, rescale=False, output_dir=f"{config.output_dir}-2")))
+    config = replace(config, tolerance=0.01, recovery_jitter=0.25)
+    scoring(monkeypatch, lambda factor: 0.9 if factor < 1.2 else 0.5)
+    found = val(train(config))
+    # 1.25 ** (2 / 3) scores 0.9 as well, but its neighbour above does not.
+    assert found["factor"] == pytest.approx(1.25 ** (1 / 3)) and found["meets_rule"]
+    assert [factor for factor, _, _ in found["ladder"]] == pytest.approx([1.25 ** (k / 3) for k in range(3, -4, -1)])
+    assert [score for _, score, _ in found["ladder"]] == [0.5] + [0.9] * 6
+    assert found["mean_score"] == pytest.approx((0.5 + 6 * 0.9) / 7)
+    asis = val(train(replace(config, rescale=False, output_dir=f"{config.output_dir}-2")))
     assert asis["factor"] == 1.0 and len(asis["ladder"]) == 1
+
+
+@pytest.mark.parametrize(("good_below", "kept"), [(0.75, 0.7), (0.1, 1.0)])
+def test_thresholds_are_lowered_where_val_asks_for_it(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, good_below: float, kept: float
+) -> None:
+    scoring(monkeypatch, lambda factor: 0.9 if factor < good_below else 0.5)
+    found = val(train(replace(config, tolerance=0.01, recovery_jitter=0.25)))
+    assert found["factor"] == kept and found["meets_rule"] is (kept == 0.7) and found["mean_score"] == 0.5
 
 
 @pytest.mark.parametrize(("scores", "kept"), [((0.8, 0.85, 0.7), 0), ((0.8, 0.7, 0.85), 1), ((0.85, 0.8, 0.7), -1)])
 def test_the_epoch_is_kept_that_scores_best_over_the_thresholds(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch, scores: tuple[float, ...], kept: int
 ) -> None:
-    # Soft removal's epoch asks once; then every model at eleven factors, of which the lowest alone meets the rule.
-    calls = iter([0.9, *(0.9 if rung > 8 else score for score in scores for rung in range(11))])
+    # Soft removal's epoch asks once, then every model at seven factors.
+    calls = iter([0.9, *(score for score in scores for _ in range(7))])
     scoring(monkeypatch, lambda factor: next(calls))
-    found = val(train(replace(config, tolerance=0.01)))
-    assert found["epoch"] == kept and found["mean_score"] == pytest.approx((9 * max(scores) + 2 * 0.9) / 11)
-    assert found["factor"] == 0.7 and found["meets_rule"]
+    found = val(train(replace(config, tolerance=0.3)))
+    assert found["epoch"] == kept and found["mean_score"] == pytest.approx(max(scores))
+    assert found["factor"] == 1.5 and found["meets_rule"]
 
 
 @pytest.mark.parametrize("points", [None, {"max-drop-0.01": {"factor": 0.5}}])
 def test_where_no_epoch_is_better_soft_removals_model_is_kept(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch, points: dict[str, Any] | None
 ) -> None:
-    scores = iter([0.9] * 12 + [0.1] * 100)
+    scores = iter([0.9] * 8 + [0.1] * 100)
     scoring(monkeypatch, lambda factor: next(scores))
     real = recovery.recover
 

@@ -17,7 +17,7 @@ HUMAN = $(foreach who,majority union,$(if $(wildcard $(PEOPLE)/$(who).jsonl),--a
 BUNDLED := data/models/adapler-movies
 OURS := unpruned,unpruned-int8,adapler,adapler-padded,adapler-one-at-a-time,adapler-int8
 
-.PHONY: setup format lint types test test-slow test-browser check app screenshots bench bench-gpu bench-score bench-teachers bench-explain explain explain-whole eval minilm train tasks paper paper-quick results wheel clean
+.PHONY: setup format lint types test test-slow test-browser check app screenshots bench bench-gpu bench-score bench-teachers bench-recovery bench-explain explain explain-whole eval minilm train tasks paper paper-quick results wheel clean
 
 setup: .venv/.installed
 
@@ -137,6 +137,12 @@ paper-quick: setup
 # Which teacher agrees with people, on the bundled model with removal off.
 bench-teachers: setup
 	$(BIN)/python benchmarks/teachers.py --model $(BUNDLED) --data-root $(DATA) --dataset movies --split val --limit 60
+
+# What recovery wins at equal thresholds, over the runs of 'make tasks'.
+bench-recovery: setup
+	$(BIN)/python benchmarks/recovery.py $(filter-out $(PAPER)/runs/ablation-%,$(wildcard $(PAPER)/runs/*-[0-9])) --data-root $(DATA) \
+	    --limit 2000 \
+	    --json docs/results/recovery.json
 
 # The figures in README.md, from a finished 'make train': bundle the model, evaluate it on the real test split with the
 # fine-tuned model as the one that attention and gradients explain, put the figures into its card, and publish both; then

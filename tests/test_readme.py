@@ -34,7 +34,9 @@ def figures() -> dict:
 def test_table_is_that_of_the_committed_run(readme: str, figures: dict) -> None:
     assert report.markdown(figures) == (RESULTS / "table.md").read_text(encoding="utf-8")
     shown = re.search(r"<!-- table: docs/results/movies-test/table.md -->\n(.*?)<!-- end -->", readme, re.S)
-    assert shown and shown.group(1).strip() == report.markdown(figures).strip()
+    # Paired differences and signatures are in the file alone.
+    table, _, notes = report.markdown(figures).strip().split("\n\n")
+    assert shown and shown.group(1).strip() == f"{table}\n\n{re.sub(r'(?m)^- `.*', '', notes).strip()}"
 
 
 @pytest.mark.parametrize("name", ["bench", "bench-movies", "gpu/bench-before-kernels"])
@@ -87,6 +89,17 @@ def test_speeds_of_explanations_are_those_of_the_committed_timing(readme: str, n
     assert shown and shown.group(1).strip() == table.strip()
     for part in ("gradients", "gradients_short", "erasures"):
         assert f"| {timing[part]['speedup']:.2f}× |" in table
+
+
+def test_what_recovery_wins_is_that_of_the_committed_runs(readme: str) -> None:
+    table = (RESULTS.parent / "recovery.md").read_text(encoding="utf-8")
+    rows = json.loads((RESULTS.parent / "recovery.json").read_text(encoding="utf-8"))["rows"]
+    shown = re.search(r"<!-- recovery: docs/results/recovery.md -->\n(.*?)<!-- end -->", readme, re.S)
+    assert shown and shown.group(1).strip() == table.strip()
+    assert all(
+        f"| {100 * row['difference']['value']:+.1f} [" in line
+        for row, line in zip(rows, table.splitlines()[2:], strict=True)
+    )
 
 
 def test_the_run_was_of_the_bundled_model_and_the_whole_real_split(figures: dict) -> None:

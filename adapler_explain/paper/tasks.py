@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -63,6 +64,11 @@ def tuned(checkpoint: Path, task: Task, data_root: str | None, device: str) -> d
         stored = found["chosen"] is None or has_point(checkpoint, name, found["chosen"])
         if stored and found["reference"] != GIVEN:
             return found
+    # What was measured for another aim is not measured again.
+    for points in sorted(checkpoint.parent.glob("tune*/.points.jsonl")):
+        if not (folder / points.name).exists():
+            folder.mkdir(exist_ok=True)
+            shutil.copy2(points, folder)
     # Where no point is as wanted, the frontier is written all the same and says so.
     with suppress(UnmetError):
         tune(

@@ -192,6 +192,8 @@ def test_a_task_with_two_aims_is_trained_once(config: PaperConfig, monkeypatch: 
     assert ", 50 points |" not in lines[0] and ", 50 points |" in lines[1]
     made = [path.name for path in (folder / "runs/movies-0").iterdir()]
     assert {"tune", "tune-0.5", "measured-test.json", "measured-test-0.5.json"} <= set(made)
+    points = [(folder / f"runs/movies-0/{name}/.points.jsonl").read_text() for name in ("tune", "tune-0.5")]
+    assert points[1].startswith(points[0])
     assert (folder / "README.md").read_text().count("- Left out:") == 1
 
 

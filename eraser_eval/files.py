@@ -29,9 +29,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a process that was killed while writing left in ``folder``; no other may be writing there."""
-    for leftover in folder.rglob(".*.tmp"):
-        if leftover.is_file() and re.fullmatch(r"\..+\.\d+\.tmp", leftover.name):
+    """Remove what a process that was killed while writing left in ``folder``; no other may be writing there.
+
+    Safetensors has temporary files of its own, ``.tmp`` and six letters or digits.
+    """
+    for leftover in folder.rglob(".*"):
+        if leftover.is_file() and re.fullmatch(r"\..+\.\d+\.tmp|\.tmp[A-Za-z0-9]{6}", leftover.name):
             leftover.unlink()
 
 

@@ -104,8 +104,9 @@ def test_killed_at_random_moments_it_comes_to_the_same_weights(config: TrainConf
     assert not left
 
 
-def test_what_a_killed_process_was_writing_is_swept_away(config: TrainConfig) -> None:
-    leftover = Path(config.output_dir) / ".checkpoint.safetensors.1.tmp"
+@pytest.mark.parametrize("name", [".checkpoint.safetensors.1.tmp", ".tmprTTLpN"])
+def test_what_a_killed_process_was_writing_is_swept_away(config: TrainConfig, name: str) -> None:
+    leftover = Path(config.output_dir) / name
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"half")
     train(config)

@@ -140,9 +140,8 @@ bench-teachers: setup
 
 # What recovery wins at equal thresholds, over the runs of 'make tasks'.
 bench-recovery: setup
-	$(BIN)/python benchmarks/recovery.py $(filter-out $(PAPER)/runs/ablation-%,$(wildcard $(PAPER)/runs/*-[0-9])) --data-root $(DATA) \
-	    --limit 1000 \
-	    --json docs/results/recovery.json
+	$(BIN)/python benchmarks/recovery.py $(filter-out $(PAPER)/runs/ablation-%,$(wildcard $(PAPER)/runs/*-[0-9])) \
+	    --data-root $(DATA) --limit 1000 --json docs/results/recovery.json
 
 # The figures in README.md, from a finished 'make train': bundle the model, evaluate it on the real test split with the
 # fine-tuned model as the one that attention and gradients explain, put the figures into its card, and publish both; then

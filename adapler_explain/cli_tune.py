@@ -31,7 +31,7 @@ def tune_command(
         float | None, typer.Option(min=0, help="Fastest point that loses at most so much of the score. Default: 0.01.")
     ] = None,
     margin: Annotated[
-        float, typer.Option(help="With --max-drop: nor may thresholds up to this share lower and higher, on the mean.")
+        float, typer.Option(help="With --max-drop: the mean over thresholds so much lower to higher may lose no more.")
     ] = 0.1,
     speedup: Annotated[
         float | None, typer.Option(help="Best point that takes at least so many times fewer FLOPs, instead.")

@@ -122,7 +122,7 @@ SEEDS = (0, 1, 2)
 # Half a point on val where a point may be lost on test: the fastest of many points that just meet an aim owes that to
 # luck in part.
 HALF = 0.005
-# Without what the variants add, and of tasks that were not trained anew since the recipe has it.
+# What variants are compared with: the teacher as it is, and no recovery, which has a table of its own.
 PLAIN: dict[str, Any] = {"teacher_power": 1.0, "recovery_epochs": 0}
 SCALES: Mapping[str, Scale] = {
     "full": Scale(

@@ -15,8 +15,9 @@ import torch
 
 from adapler_explain import linear
 from adapler_explain.bulk_files import FORMATS, STREAM, BulkConfig, rows_of, sink
-from adapler_explain.classifier import Classifier, check_device
+from adapler_explain.classifier import Classifier
 from adapler_explain.explainers.adapler import alive_in, survival_of
+from adapler_explain.loading import check_device
 from adapler_explain.progress import Progress
 from adapler_explain.windows import TextError, Window, by_pieces, word_scores
 from eraser_eval.datasets import bundled

@@ -13,18 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-from transformers import logging as transformers_logging
 
-import adapler_explain.modeling  # noqa: F401  (registers the model with transformers' Auto classes)
 from adapler_explain import backbones, packed_encoder
-from adapler_explain.config import operating_factor, without_points
+from adapler_explain.config import operating_factor
+from adapler_explain.loading import load_pretrained, model_checksum
 from adapler_explain.windows import BATCH_PIECES, GPU_TIMES, Frame, Input, Pieces, TextError, Window, by_pieces, cut
 from eraser_eval.datasets import Split
-from eraser_eval.errors import DataError, MissingError, UsageError
-from eraser_eval.files import checksum
+from eraser_eval.errors import DataError, UsageError
 from eraser_eval.records import Example
 
 
@@ -38,7 +34,7 @@ class Classifier:
 
     Attributes:
         labels: class names in the order of the logits.
-        checksum: of the files it was loaded from, see :func:`model_checksum`; empty for a model made in memory.
+        checksum: of the files it was loaded from, see :func:`loading.model_checksum`; empty for a model made in memory.
 
     Raises:
         UsageError: the encoder is not supported; the tokenizer is not a fast one or lacks [CLS], [SEP] or padding; the
@@ -261,70 +257,3 @@ def all_windows(classifier: Classifier, split: Split) -> list[list[Window]]:
         except TextError as error:
             raise DataError(split.file, f"{example.id!r}: {error}", example.line) from None
     return found
-
-
-def load_pretrained(
-    path: str | Path, model_class: Any = AutoModelForSequenceClassification, new: tuple[str, ...] = (), **options: Any
-) -> Any:
-    """The model and the tokenizer saved at ``path``, from safetensors alone and, for a folder, without the network.
-
-    Args:
-        path: folder or hub id.
-        model_class: what to load it as.
-        new: beginnings of the names of weights that ``path`` may lack, or have for other classes; they are then new.
-        **options: for ``from_pretrained``.
-
-    Raises:
-        MissingError: nothing that can be loaded is there, or weights are missing.
-        UsageError: the encoder is not supported.
-    """
-    folder = Path(path)
-    if folder.is_dir() and not list(folder.glob("*.safetensors")):
-        raise MissingError(
-            f"{path}: no *.safetensors in this folder; convert the weights (pickled ones are never read)"
-        )
-    options |= {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        model, info = model_class.from_pretrained(str(path), **options)
-        tokenizer = AutoTokenizer.from_pretrained(str(path))
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise MissingError(f"{path}: no model that can be loaded is there ({reason})") from None
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-    refusal = backbones.refusal(model.config)
-    if refusal:
-        raise UsageError(f"{path}: {refusal}")
-    lacking = sorted({*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])})
-    lacking = [name for name in lacking if not name.startswith(new)]
-    if lacking:
-        raise MissingError(
-            f"{path}: lacks {len(lacking)} weights of the model ({lacking[0]}, …); give a complete checkpoint"
-        )
-    return model, tokenizer
-
-
-def check_device(name: str, option: str = "--device") -> None:
-    """Raise UsageError unless ``name``, from ``option``, is a torch device that this machine has."""
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"{option} {name}: {str(error).strip().splitlines()[0]}") from None
-    if torch.device(name).type == "meta":
-        raise UsageError(f"{option} {name}: computes nothing; give cpu, cuda or mps")
-
-
-def model_checksum(path: str | Path, model: Any) -> str:
-    """What fixes a model: the checksum of a folder's weights, configuration and tokenizer, or a hub id with commit.
-
-    Operating points stored in the configuration do not count: a run says which factor it took.
-    """
-    folder = Path(path)
-    if not folder.is_dir():
-        return f"hub:{path}@{getattr(model.config, '_commit_hash', None)}"
-    names = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
-    found = [*sorted(folder.glob("*.safetensors")), *(folder / n for n in names if (folder / n).is_file())]
-    return checksum(without_points(path.read_bytes()) if path.name == "config.json" else path for path in found)

@@ -35,9 +35,10 @@ def explain_command(
     """Explain the prediction for one text, a score for each word."""
     if output_format not in FORMATS:
         raise UsageError(f"--format {output_format}: choose {', '.join(FORMATS)}")
-    from adapler_explain.classifier import Classifier, check_device
+    from adapler_explain.classifier import Classifier
     from adapler_explain.explainers import named
     from adapler_explain.explanation import explain
+    from adapler_explain.loading import check_device
     from eraser_eval.datasets import bundled
 
     check_device(device)
@@ -95,9 +96,10 @@ def sanity_command(
     output: Annotated[str | None, typer.Option("--json", help="Write the figures there.")] = None,
 ) -> None:
     """Do explanations change with the weights and the class, and are they the same for the same text?"""
-    from adapler_explain.classifier import Classifier, all_windows, check_device
+    from adapler_explain.classifier import Classifier, all_windows
     from adapler_explain.evaluate import EvalConfig, load_models
     from adapler_explain.explainers import EXPLAINERS
+    from adapler_explain.loading import check_device
     from adapler_explain.sanity import Checked, check
     from eraser_eval.check_report import sanity_terminal
     from eraser_eval.datasets import limited, load

@@ -15,12 +15,13 @@ from re import fullmatch
 from typing import Any
 
 from adapler_explain.batches import batches_of
-from adapler_explain.classifier import Classifier, all_windows, check_device
+from adapler_explain.classifier import Classifier, all_windows
 from adapler_explain.environment import describe
 from adapler_explain.erasure import Operator
 from adapler_explain.explainers import EXPLAINERS, named
 from adapler_explain.explainers.baseline import inverse_document_frequency
 from adapler_explain.faithfulness import FRACTIONS, Erasing
+from adapler_explain.loading import check_device
 from adapler_explain.parallel import world
 from adapler_explain.predict import OWN, Explained
 from adapler_explain.results import figures_of, write_results

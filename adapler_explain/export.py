@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from adapler_explain.classifier import load_pretrained, model_checksum
+from adapler_explain.loading import load_pretrained, model_checksum
 from adapler_explain.teachers import TEACHERS
 from adapler_explain.training import FORMERLY, TrainConfig
 from eraser_eval.errors import MissingError, UsageError

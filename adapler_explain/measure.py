@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from adapler_explain import flops, packed_encoder
-from adapler_explain.classifier import Classifier, all_windows, check_device
+from adapler_explain.classifier import Classifier, all_windows
+from adapler_explain.loading import check_device
 from adapler_explain.progress import Progress
 from adapler_explain.windows import Window, by_pieces
 from eraser_eval.datasets import Split, limited, load

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from adapler_explain import __version__, backbones, measure
-from adapler_explain.classifier import Classifier, all_windows, check_device, load_pretrained, model_checksum
+from adapler_explain.classifier import Classifier, all_windows
 from adapler_explain.environment import describe
+from adapler_explain.loading import check_device, load_pretrained, model_checksum
 from adapler_explain.parallel import World, world
 from adapler_explain.teachers import TEACHERS
 from adapler_explain.windows import Window

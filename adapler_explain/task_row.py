@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from adapler_explain.bench.subjects import stock_of
-from adapler_explain.classifier import Classifier, all_windows, check_device
+from adapler_explain.classifier import Classifier, all_windows
 from adapler_explain.environment import describe, machine
+from adapler_explain.loading import check_device
 from adapler_explain.measure import Measured, check_classes, fine_tuned_beside, measure, opened
 from adapler_explain.wall_clock import part, speedups
 from adapler_explain.windows import Window

@@ -7,7 +7,9 @@ of medians. Everything that is compared must agree first.
 - Integrated gradients of k steps against k gradients.
 - Erasure metrics: ours against one input after the other, tokenised anew, through the stock model.
 - A whole evaluation (explain by some methods, erase, measure) against ferret-xai, in an environment of its own
-  (``--ferret PYTHON``), on texts short enough for it: with methods that draw hundreds of texts, and without.
+  (``--ferret PYTHON``), on texts short enough for it: with methods that draw hundreds of texts, and without; and the
+  evaluation alone, of explanations that are there already.
+- What Captum's ``LayerDeepLift`` lacks of its own completeness on these encoders, which is why it is not offered.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from captum.attr import LayerGradientXActivation
+from captum.attr import LayerDeepLift, LayerGradientXActivation
 from scipy.stats import kendalltau
+from torch import nn
 
 from adapler_explain import saliency
 from adapler_explain.batches import Batches
@@ -37,7 +40,7 @@ from adapler_explain.environment import describe
 from adapler_explain.erasure import Operator
 from adapler_explain.explainers import EXPLAINERS
 from adapler_explain.explainers.request import Asked, Request
-from adapler_explain.faithfulness import FRACTIONS, Erasing
+from adapler_explain.faithfulness import FRACTIONS, Erasing, with_erasures
 from adapler_explain.predict import Explained, Known, predict
 from eraser_eval.datasets import bundled, limited, load
 from eraser_eval.files import write_json
@@ -144,6 +147,35 @@ def path_integral(classifier: Classifier, examples: Sequence[Example], rounds: i
     return {"steps": steps, "seconds": seconds, "ratio": seconds["integrated"] / seconds["gradients"]}
 
 
+class Logits(nn.Module):
+    """A stock classifier that gives its logits alone, which is what Captum wants."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Logits ``[batch, classes]``."""
+        logits: torch.Tensor = self.model(input_ids=ids, attention_mask=mask).logits
+        return logits
+
+
+def deep_lift(classifier: Classifier, examples: Sequence[Example]) -> dict[str, Any]:
+    """What the scores of Captum's DeepLift lack of the logit's difference to the baseline, as a share of it."""
+    model = Logits(plain_stock(classifier.model)).eval()
+    method = LayerDeepLift(model, model.model.bert.embeddings)
+    lacking = []
+    for example in examples:
+        batch = classifier.batch(classifier.windows_of(example)[:1])
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        blank = saliency.blanked(ids, classifier.tokenizer)
+        scores = method.attribute(ids, baselines=blank, target=1, additional_forward_args=(mask,))
+        with torch.no_grad():
+            difference = float((model(ids, mask) - model(blank, mask))[0, 1])
+        lacking.append(abs(float(scores.sum()) - difference) / abs(difference))
+    return {"windows": len(lacking), "median_lacking": statistics.median(lacking), "lacking": lacking}
+
+
 def erasures(classifier: Classifier, examples: Sequence[Example], rounds: int) -> dict[str, Any]:
     """The inputs of ERASER's faithfulness metrics: ours, and a loop over documents and inputs."""
     model = plain_stock(classifier.model)
@@ -192,17 +224,44 @@ def erasures(classifier: Classifier, examples: Sequence[Example], rounds: int) -
     }
 
 
+# As many explanations as ferret has without those that draw texts.
+GIVEN = GRADIENTS[:4]
+TENTHS = tuple(number / 10 for number in range(1, 11))
+
+
+def evaluation(
+    classifier: Classifier, examples: Sequence[Example], budgets: Mapping[str, int]
+) -> Callable[[], list[float]]:
+    """What evaluates explanations that it makes now: erasures, and rank agreement with leaving one word out."""
+    known = Known()
+    predictions = [predict(examples, method, Explained(classifier), known, budgets) for method in GIVEN]
+
+    def evaluate() -> list[float]:
+        nothing: dict[Any, np.ndarray] = {}
+        for made in predictions:
+            with_erasures(made, examples, Erasing(Operator("remove"), TENTHS), classifier, False, 1.0, nothing)
+        left_out = predict(examples, "leave-one-out", Explained(classifier), known, budgets)
+        return [
+            float(kendalltau(one.scores[docid], other.scores[docid]).statistic)
+            for made in predictions
+            for one, other in zip(made, left_out, strict=True)
+            for docid in one.scores
+        ]
+
+    return evaluate
+
+
 def ferret(classifier: Classifier, examples: Sequence[Example], python: str) -> list[dict[str, Any]]:
     """Seconds for a whole evaluation of the same short texts, by ferret in its own environment and by us.
 
-    With all methods, and with those that draw no texts.
+    With all methods, with those that draw no texts, and of explanations that are there already.
     """
     texts = [" ".join(example.words[:24]) for example in examples]
     short = [Example(str(n), (Document(str(n), (tuple(t.split()),)),), "") for n, t in enumerate(texts)]
     budgets = {example.id: 5 for example in short}
 
     def ours(methods: Sequence[str]) -> None:
-        explained = Explained(classifier, erasing=Erasing(Operator("remove"), tuple(n / 10 for n in range(1, 11))))
+        explained = Explained(classifier, erasing=Erasing(Operator("remove"), TENTHS))
         known = Known()
         for method in methods:
             predict(short, method, explained, known, budgets)
@@ -211,6 +270,7 @@ def ferret(classifier: Classifier, examples: Sequence[Example], python: str) -> 
     seconds = [
         timed(rounds, ours=partial(ours, methods))["ours"] for rounds, methods in zip((1, 3), chosen, strict=True)
     ]
+    seconds.append(timed(3, ours=evaluation(classifier, short, budgets))["ours"])
     with tempfile.TemporaryDirectory() as folder:
         plain_stock(classifier.model).save_pretrained(folder)
         classifier.tokenizer.save_pretrained(folder)
@@ -223,11 +283,18 @@ def ferret(classifier: Classifier, examples: Sequence[Example], python: str) -> 
         {
             "texts": len(texts),
             "words_at_most": 24,
+            "what": what,
             "ours": {"methods": list(methods), "seconds": own},
             "ferret": theirs,
             "speedup": theirs["seconds"] / own,
         }
-        for methods, own, theirs in zip(chosen, seconds, json.loads(ended.stdout.strip().splitlines()[-1]), strict=True)
+        for what, methods, own, theirs in zip(
+            ("whole evaluation", "the same without LIME and SHAP", "evaluation of explanations that are there"),
+            (*chosen, GIVEN),
+            seconds,
+            json.loads(ended.stdout.strip().splitlines()[-1]),
+            strict=True,
+        )
     ]
 
 
@@ -248,13 +315,16 @@ def markdown(figures: Mapping[str, Any]) -> str:
         f"| erasure metrics, {figures['erasures']['documents']} documents | stock model, an input at a time "
         f"| {figures['erasures']['speedup']:.2f}× | {figures['erasures']['largest_difference']:.1e} of a probability |",
     ]
-    for found, what in zip(
-        figures.get("ferret", ()), ("whole evaluation", "the same without LIME and SHAP"), strict=False
-    ):
+    for found in figures.get("ferret", ()):
         rows.append(
-            f"| {what}, {found['texts']} texts of at most {found['words_at_most']} words "
+            f"| {found['what']}, {found['texts']} texts of at most {found['words_at_most']} words "
             f"| ferret-xai {found['ferret']['version']} | {found['speedup']:.1f}× | other algorithms |"
         )
+    lift = figures["deep_lift"]
+    rows.append(
+        f"| not offered: DeepLift, {lift['windows']} windows | Captum's ``LayerDeepLift`` | "
+        f"| lacks {lift['median_lacking']:.0%} of completeness (median) |".replace("``", "`")
+    )
     return "\n".join(["| ours | beside | faster | largest difference |", "|---|---|---:|---:|", *rows, ""])
 
 
@@ -278,6 +348,7 @@ def main() -> None:
         "gradients": gradients(classifier, split.examples, asked.rounds),
         "gradients_short": gradients(classifier, shortened(split.examples), asked.rounds),
         "integrated": path_integral(classifier, split.examples, asked.rounds),
+        "deep_lift": deep_lift(classifier, split.examples),
         "erasures": erasures(classifier, split.examples[: max(2, asked.documents // 4)], max(1, asked.rounds // 2)),
     }
     if asked.ferret:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from eraser_eval.metrics import Metric
+from eraser_eval.metrics.metric import Metric
 
 FloatArray = NDArray[np.float64]
 

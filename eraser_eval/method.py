@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from eraser_eval import bootstrap
-from eraser_eval.metrics import Metric
+from eraser_eval.metrics.metric import Metric
 
 FloatArray = NDArray[np.float64]
 # What our prediction files say that an explanation took: windows through the model, windows back, operations.

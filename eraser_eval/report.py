@@ -12,7 +12,8 @@ from rich.table import Table
 
 from eraser_eval import significance
 from eraser_eval.errors import printable
-from eraser_eval.metrics import METRICS, Metric
+from eraser_eval.metrics import METRICS
+from eraser_eval.metrics.metric import Metric
 
 Figures = Mapping[str, Any]
 SHOWN = {name: metric for name, metric in METRICS.items() if metric.shown}

@@ -13,9 +13,10 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from eraser_eval import bootstrap, significance
 from eraser_eval.method import COSTS, Method, jackknifed, resampled
-from eraser_eval.metrics import CUTOFF, METRICS, Metric, faithfulness, plausibility
+from eraser_eval.metrics import CUTOFF, METRICS, faithfulness, plausibility
 from eraser_eval.metrics.chance import chance_statistics
 from eraser_eval.metrics.corpus import Gold
+from eraser_eval.metrics.metric import Metric
 from eraser_eval.records import Example, Prediction
 
 REFERENCE = "adapler"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from eraser_eval.metrics import METRICS, Metric
+from eraser_eval.metrics import METRICS
+from eraser_eval.metrics.metric import Metric
 
 
 def signatures(

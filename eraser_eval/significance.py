@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eraser_eval.bootstrap import BLOCK_WORDS, jackknife, point
-from eraser_eval.metrics import Metric
+from eraser_eval.metrics.metric import Metric
 
 FloatArray = NDArray[np.float64]
 PERMUTATIONS = 10_000

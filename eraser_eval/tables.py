@@ -17,7 +17,8 @@ import numpy as np
 from eraser_eval import report, score, significance
 from eraser_eval.errors import UsageError
 from eraser_eval.grid import Grid, Shown, csv
-from eraser_eval.metrics import FAITHFUL, METRICS, Metric
+from eraser_eval.metrics import FAITHFUL, METRICS
+from eraser_eval.metrics.metric import Metric
 from eraser_eval.runs import Run
 
 Titles = Callable[[str], str]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LAYERS = ["cli", "evaluate", "predict", "explainers", "classifier", "modeling", "contribution"]
+LAYERS = ["cli", "evaluate", "predict", "explainers", "classifier", "loading", "modeling", "contribution"]
 
 
 def imports(path: Path) -> set[str]:
@@ -67,9 +67,9 @@ def test_no_module_imports_one_above_it(layer: int) -> None:
 
 
 @pytest.mark.parametrize("path", files("adapler_explain"), ids=str)
-def test_only_the_classifier_uses_a_tokenizer_and_only_backbones_knows_bert(path: Path) -> None:
+def test_only_loading_makes_a_tokenizer_and_only_backbones_knows_bert(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert path.name == "classifier.py" or "AutoTokenizer" not in text
+    assert path.name == "loading.py" or "AutoTokenizer" not in text
     names = (".bert.", ".roberta.", ".distilbert.", ".electra.")
     assert path.parent.name == "backbones" or not any(name in text for name in names)
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from adapler_explain import cli
 from adapler_explain.bench import report as bench_report
-from adapler_explain.classifier import model_checksum
 from adapler_explain.explainers import title_of
+from adapler_explain.loading import model_checksum
 from adapler_explain.paper import ablations, dropping, tasks
 from eraser_eval import report, tables
 from eraser_eval.datasets import bundled

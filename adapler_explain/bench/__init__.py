@@ -18,8 +18,9 @@ from adapler_explain.bench.rows import Facts, Run
 from adapler_explain.bench.runtimes import UnavailableError, clear_exported
 from adapler_explain.bench.subjects import SHAPES, Inputs, Size
 from adapler_explain.bench.variants import BASELINE, VARIANTS
-from adapler_explain.classifier import Classifier, all_windows, check_device
+from adapler_explain.classifier import Classifier, all_windows
 from adapler_explain.environment import describe
+from adapler_explain.loading import check_device
 from adapler_explain.progress import Progress
 from eraser_eval.datasets import Split, load
 from eraser_eval.errors import MissingError, UsageError

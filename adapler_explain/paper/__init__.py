@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from adapler_explain.classifier import check_device
+from adapler_explain.loading import check_device
 from adapler_explain.paper import tasks
 from adapler_explain.paper.making import Making
 from adapler_explain.paper.plan import PARTS, SCALES, PaperConfig

@@ -12,10 +12,11 @@ from typing import Any
 
 from adapler_explain import __version__
 from adapler_explain.bench.subjects import plain_stock
-from adapler_explain.classifier import Classifier, all_windows, model_checksum
+from adapler_explain.classifier import Classifier, all_windows
 from adapler_explain.environment import describe
 from adapler_explain.evaluate import EvalConfig
 from adapler_explain.explainers import title_of
+from adapler_explain.loading import model_checksum
 from adapler_explain.paper import ablations, document, dropping, tasks
 from adapler_explain.paper.plan import BASE, BY_PHI, BY_TEACHER, COMPARED, VARIANTS, PaperConfig, Scale, Task, Variant
 from adapler_explain.paper.reuse import current, explained

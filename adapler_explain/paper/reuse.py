@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from adapler_explain import __version__
-from adapler_explain.classifier import model_checksum
 from adapler_explain.config import operating_factor
 from adapler_explain.evaluate import EvalConfig, evaluate
+from adapler_explain.loading import model_checksum
 
 
 def current(path: Path, **expected: object) -> dict[str, Any] | None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from adapler_explain.classifier import model_checksum
 from adapler_explain.environment import describe, machine
 from adapler_explain.frontier import MARGIN
+from adapler_explain.loading import model_checksum
 from adapler_explain.paper.plan import Task
 from adapler_explain.paper.reuse import current
 from adapler_explain.task_row import TaskConfig, task_row

@@ -25,9 +25,10 @@ from transformers import (
 
 import adapler_explain
 from adapler_explain import AdaplerForSequenceClassification, backbones, packed_encoder, packed_layer
-from adapler_explain.classifier import Classifier, load_pretrained
+from adapler_explain.classifier import Classifier
 from adapler_explain.explainers import EXPLAINERS
 from adapler_explain.explainers.request import Asked, Request
+from adapler_explain.loading import load_pretrained
 from adapler_explain.modeling import MODELS, stock_class
 from adapler_explain.saliency import embedding_gradients, entered
 from eraser_eval.errors import MissingError, UsageError

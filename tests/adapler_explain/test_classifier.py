@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from transformers import MobileBertConfig, MobileBertForSequenceClassification
 
-from adapler_explain.classifier import Classifier, load_pretrained
+from adapler_explain.classifier import Classifier
+from adapler_explain.loading import load_pretrained
 from adapler_explain.windows import cut, word_scores
 from eraser_eval.errors import MissingError, UsageError
 

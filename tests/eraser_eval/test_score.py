@@ -13,7 +13,8 @@ from scipy.stats import bootstrap as scipy_bootstrap
 
 from eraser_eval import plots, report, score
 from eraser_eval.bootstrap import Bootstrap, Estimate, jackknife
-from eraser_eval.metrics import METRICS, Metric
+from eraser_eval.metrics import METRICS
+from eraser_eval.metrics.metric import Metric
 from eraser_eval.records import Document, Example, Prediction, spans_of
 
 

@@ -15,6 +15,7 @@ Made = TypeVar("Made")
 # Pieces of a first pass with gradients: what is cached best on CPU; on a GPU, which takes more, growing begins there.
 FIRST_PIECES = 2048
 MOST_PIECES = 262_144
+CPU = torch.device("cpu")
 
 
 @dataclass
@@ -30,18 +31,24 @@ class Batches:
     windows: int | None = None
     pieces: int = 0
 
-    def run(self, windows: Sequence[Window], call: Callable[[list[int]], Sequence[Made]]) -> list[Made]:
+    def run(
+        self,
+        windows: Sequence[Window],
+        call: Callable[[list[int]], Sequence[Made]],
+        device: torch.device = CPU,
+    ) -> list[Made]:
         """What ``call`` makes of each of ``windows``, in their order.
 
         Args:
             windows: in any order; those that go together are alike in length.
             call: what it makes of the windows at the given places, one for each.
+            device: where that is done.
 
         Raises:
             MissingError: memory runs out on a single window.
         """
         if not self.pieces:
-            self.pieces = FIRST_PIECES * (GPU_TIMES if torch.cuda.is_initialized() else 1)
+            self.pieces = FIRST_PIECES * (GPU_TIMES if device.type == "cuda" else 1)
         order = sorted(range(len(windows)), key=lambda place: windows[place].seen)
         made: dict[int, Made] = {}
         begin = 0
@@ -61,7 +68,9 @@ class Batches:
                 continue
             made |= zip(group, values, strict=True)
             begin += len(group)
-            self._grow()
+            if begin < len(order):
+                # It was the budget that ended the pass, and not the windows.
+                self._grow(device)
         return [made[place] for place in range(len(windows))]
 
     def _group(self, windows: Sequence[Window], places: Sequence[int]) -> list[int]:
@@ -83,11 +92,11 @@ class Batches:
             self.windows = len(group) // 2
         self.pieces = max(1, sum(windows[place].seen for place in group) // 2)
 
-    def _grow(self) -> None:
-        if self.windows is not None or not torch.cuda.is_initialized() or self.pieces >= MOST_PIECES:
+    def _grow(self, device: torch.device) -> None:
+        if self.windows is not None or device.type != "cuda" or self.pieces >= MOST_PIECES:
             return
-        total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
-        if torch.cuda.max_memory_reserved() * 4 < total:
+        total = torch.cuda.get_device_properties(device).total_memory
+        if torch.cuda.max_memory_reserved(device) * 4 < total:
             self.pieces *= 2
 
 

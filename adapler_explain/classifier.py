@@ -6,6 +6,7 @@ The document's probabilities are the mean over its windows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +18,13 @@ from torch import Tensor
 
 from adapler_explain import backbones, packed_encoder
 from adapler_explain.config import operating_factor
-from adapler_explain.loading import load_pretrained, model_checksum
+from adapler_explain.loading import check_kind, load_pretrained, model_checksum
 from adapler_explain.windows import BATCH_PIECES, GPU_TIMES, Frame, Input, Pieces, TextError, Window, by_pieces, cut
 from eraser_eval.datasets import Split
 from eraser_eval.errors import DataError, UsageError
 from eraser_eval.records import Example
+
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Classifier:
@@ -37,11 +40,12 @@ class Classifier:
         checksum: of the files it was loaded from, see :func:`loading.model_checksum`; empty for a model made in memory.
 
     Raises:
-        UsageError: the encoder is not supported; the tokenizer is not a fast one or lacks [CLS], [SEP] or padding; the
-            window does not fit the encoder.
+        UsageError: it is no sequence classifier, or the encoder is not supported; the tokenizer is not a fast one or
+            lacks [CLS], [SEP] or padding; the window does not fit the encoder.
     """
 
     def __init__(self, model: Any, tokenizer: Any, window_pieces: int | None) -> None:
+        check_kind(model)
         reason = backbones.refusal(model.config)
         if reason:
             raise UsageError(reason)
@@ -155,9 +159,15 @@ class Classifier:
         """The pieces of ``words``, of which the first is the document's word ``at``; -1: it is not of the document.
 
         The words are read together: some tokenizers (RoBERTa's) write a word after a space otherwise than at a start.
+
+        Raises:
+            TextError: half of a surrogate pair is among them, which is no character.
         """
+        text = " ".join(words)
+        if SURROGATE.search(text):
+            raise TextError("the text holds half of a surrogate pair, which is no character; remove or mend it")
         encoding = self.tokenizer(
-            " ".join(words),
+            text,
             add_special_tokens=False,
             split_special_tokens=True,
             return_offsets_mapping=True,

@@ -57,7 +57,7 @@ def explain_command(
     )
     shown = {
         "json": lambda: json.dumps(made.to_dict(), indent=2, ensure_ascii=False) + "\n",
-        "html": lambda: made.to_html() + "\n",
+        "html": lambda: f'<!doctype html>\n<meta charset="utf-8">\n{made.to_html()}\n',
         "latex": made.to_latex,
         "table": lambda: table(made),
     }[output_format]()
@@ -75,7 +75,8 @@ def table(made: object) -> str:
     assert isinstance(made, Explanation)
     cost = f"{made.cost.forward} windows forward, {made.cost.backward} back, {made.cost.flops / 1e9:.2f} GFLOPs"
     lines = [
-        f"{made.title}: predicted {made.label} ({made.probabilities[made.label]:.3f}), explained {made.target}; "
+        f"{made.title}: predicted {printable(made.label)} ({made.probabilities[made.label]:.3f}), "
+        f"explained {printable(made.target)}; "
         f"{made.seconds:.3f} s, {cost}",
         *(f"{name.replace('_', ' ')} {value:.2g}" for name, value in made.facts.items() if isinstance(value, float)),
         *(f"{score:12.5g}  {printable(word)}" for word, score in made.top(TOP)),

@@ -134,7 +134,7 @@ def probabilities(
         logits = _logits_at(classifier, windows, gone, operator.layer, prune, operating_point)
     else:
         logits = classifier.logits(windows, prune, operating_point=operating_point)
-    shares = logits.double().softmax(-1).cpu().numpy()
+    shares = logits.cpu().double().softmax(-1).numpy()
     bounds = np.cumsum([0] + [len(one.windows) for one in inputs])
     return [shares[a:b].mean(0) for a, b in pairwise(bounds)]
 

@@ -13,13 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adapler_explain import packed_layer
 from adapler_explain.batches import batches_of
 from adapler_explain.classifier import Classifier
 from adapler_explain.explainers import named, title_of
 from adapler_explain.explainers.baseline import inverse_document_frequency
 from adapler_explain.explainers.request import Asked, Cost, Request
+from adapler_explain.loading import check_kind
 from adapler_explain.predict import mean_of
-from adapler_explain.windows import POOLS, SIGNS, TextError
+from adapler_explain.windows import POOLS, SIGNS, TextError, Window
 from eraser_eval import escape
 from eraser_eval.errors import UsageError
 from eraser_eval.records import Document, Example
@@ -27,7 +29,7 @@ from eraser_eval.records import Document, Example
 FOR, AGAINST = (0, 114, 178), (213, 94, 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """What a method says of a text.
 
@@ -130,7 +132,7 @@ def explain(
         target: the class to explain, by name or index; None: the predicted one.
         query: goes before every window.
         pair: the second text, or one for each text; its words stand after the first's.
-        seed: of methods that draw.
+        seed: of methods that draw; a text's draws do not depend on the texts beside it.
         pool, sign: how a word's score is made from its pieces': ``max``, ``sum`` or ``mean``; ``signed``, ``absolute``.
         batch_size: windows in one pass of gradients and attention; ``auto``: as many as fit.
         operating_point: of methods that explain AdapLeR with removal on, see :meth:`Classifier.factor`.
@@ -142,8 +144,9 @@ def explain(
     The baseline ``tf-idf`` counts over the texts given; ``gold`` needs marks, which texts do not have.
     """
     texts = [text] if isinstance(text, str) else list(text)
-    seconds = [pair] if isinstance(pair, str) else pair
-    _check(texts, seconds, pool, sign)
+    seconds = None if pair is None else [pair] if isinstance(pair, str) else list(pair)
+    check_kind(model)
+    _check(texts, seconds, pool, sign, seed, window_pieces)
     # Gradients are needed whatever the caller has switched off.
     with torch.inference_mode(False), at_rest(model):
         classifier = Classifier(model, tokenizer, window_pieces or getattr(model.config, "window_pieces", None))
@@ -159,15 +162,17 @@ def explain(
             windows = [classifier.windows_of(example) for example in examples]
         except TextError as error:
             raise UsageError(str(error)) from None
+        if operating_point is None:
+            raise UsageError("operating_point: give a number above 0, or the name of a stored point")
         if not hasattr(model, "adapler") and operating_point not in ("", 1):
             raise UsageError(f"operating_point {operating_point}: the model is no AdapLeR checkpoint and has none")
         point = classifier.factor(operating_point) if hasattr(model, "adapler") else 1.0
         probabilities = []
         for cut in windows:
-            probabilities.append(mean_of(classifier.logits(cut, explainer.prunes, operating_point=point)))
+            probabilities.append(_probabilities(classifier, cut, explainer.prunes, point))
         asked = [
-            Asked(example, cut, _target(classifier, target, row), int(np.random.default_rng([seed, n]).integers(2**32)))
-            for n, (example, cut, row) in enumerate(zip(examples, windows, probabilities, strict=True))
+            Asked(example, cut, _target(classifier, target, row), _seed(seed, example))
+            for example, cut, row in zip(examples, windows, probabilities, strict=True)
         ]
         idf = inverse_document_frequency(example.words for example in examples)
         started = time.perf_counter()
@@ -178,7 +183,41 @@ def explain(
     return made[0] if isinstance(text, str) else made
 
 
-def _check(texts: Sequence[str], seconds: Sequence[str] | None, pool: str, sign: str) -> None:
+def _probabilities(
+    classifier: Classifier, windows: Sequence[Window], prunes: bool, point: float
+) -> NDArray[np.float64]:
+    """Class probabilities ``[classes]``, the mean over the windows; each class by itself where it has several labels.
+
+    Raises:
+        UsageError: the model gives a number and no classes.
+    """
+    if len(classifier.labels) < 2:
+        raise UsageError("the model gives one number and no classes; give a classifier")
+    logits = classifier.logits(windows, prunes, operating_point=point)
+    if classifier.model.config.problem_type == "multi_label_classification":
+        alone: NDArray[np.float64] = logits.cpu().double().sigmoid().mean(0).numpy()
+        return alone
+    return mean_of(logits)
+
+
+def _seed(seed: int, example: Example) -> int:
+    """What methods that draw begin with: a text's own, whatever stands beside it."""
+    said = "\0".join((example.query, *example.words)).encode("utf-8", "surrogatepass")
+    return int(np.random.default_rng([seed, *said]).integers(2**32))
+
+
+def _check(
+    texts: Sequence[str],
+    seconds: Sequence[str] | None,
+    pool: str,
+    sign: str,
+    seed: int,
+    window_pieces: int | None,
+) -> None:
+    if seed < 0:
+        raise UsageError(f"seed {seed}: give a number from 0")
+    if window_pieces is not None and not isinstance(window_pieces, Integral):
+        raise UsageError(f"window_pieces {window_pieces}: give a number of pieces")
     for name, value, choices in (("pool", pool, POOLS), ("sign", sign, SIGNS)):
         if value not in choices:
             raise UsageError(f"{name} {value}: choose from {', '.join(choices)}")
@@ -215,11 +254,16 @@ def _explanations(
 
 @contextmanager
 def at_rest(model: Any) -> Iterator[None]:
-    """Within, ``model`` is in ``eval()`` mode; afterwards each of its modules as it was."""
+    """Within, ``model`` is in ``eval()`` mode and computes in its own type; afterwards its modules are as they were."""
     training = [module for module in model.modules() if module.training]
+    if training or not hasattr(model, "adapler"):
+        # Weights may have changed in ways that leave no trace (``.data``), and a stock model's train() and eval() do
+        # not throw away what was made from them, as AdapLeR's do.
+        packed_layer.forget(model)
     model.eval()
     try:
-        yield
+        with torch.autocast(model.device.type, enabled=False):
+            yield
     finally:
         for module in training:
             module.training = True

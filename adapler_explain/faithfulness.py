@@ -111,7 +111,7 @@ def with_erasures(
         inputs = Inputs(classifier, example, erasing.operator)
         chosen = mask_of(prediction.spans or (), example.documents)
         scores = np.concatenate([prediction.scores[document.docid] for document in example.documents])
-        tops = [top_words(scores, math.ceil(share * len(scores))) for share in erasing.fractions]
+        tops = [top_words(scores, math.ceil(round(share * len(scores), 9))) for share in erasing.fractions]
         own = [inputs.without(chosen), inputs.without(~chosen)]
         shares = [(inputs.without(top), inputs.without(~top)) for top in tops]
         known = _key(classifier, prune, operating_point, erasing, example) in empty

@@ -43,6 +43,15 @@ def pruned(config: Any, pieces: int, kept: Sequence[int]) -> int:
         layers = sum(3156 * n**2 + 14233554 * n for n in kept)
         authors: int = 1183537 + 1537 * (config.num_labels - 1) + 6152 * kept[0] + layers
         return authors
+    return removing(config, pieces, kept)
+
+
+def removing(config: Any, pieces: int, kept: Sequence[int]) -> int:
+    """FLOPs of our own pass with hard removal on one text, the predictors' among them.
+
+    Counted from the configuration for every encoder, as the other costs of explanations are; arguments as in
+    :func:`pruned`.
+    """
     width = config.predictor_width
     predictor: int = 2 * (config.hidden_size * width + width)
     before = [pieces, *kept[:-1]]
@@ -58,7 +67,7 @@ def unpruned(config: Any, pieces: int) -> int:
 
 
 def decided(config: Any, pieces: int, kept: Sequence[int]) -> int:
-    """FLOPs of a pass in which it is known beforehand what is removed: :func:`pruned` without the predictors'.
+    """FLOPs of a pass in which it is known beforehand what is removed: :func:`removing` without the predictors'.
 
     Counted from the configuration for every encoder; arguments as there.
     """

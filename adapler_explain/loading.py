@@ -61,6 +61,13 @@ def load_pretrained(
     return model, tokenizer
 
 
+def check_kind(model: Any) -> None:
+    """Raise UsageError unless ``model`` is a sequence classifier of transformers, perhaps compiled."""
+    kinds = type(getattr(model, "_orig_mod", model)).__mro__
+    if not any(kind.__name__.endswith("ForSequenceClassification") for kind in kinds):
+        raise UsageError(f"{type(model).__name__} is no sequence classifier of transformers; give one")
+
+
 def check_device(name: str, option: str = "--device") -> None:
     """Raise UsageError unless ``name``, from ``option``, is a torch device that this machine has."""
     try:
@@ -79,6 +86,8 @@ def model_checksum(path: str | Path, model: Any) -> str:
     folder = Path(path)
     if not folder.is_dir():
         return f"hub:{path}@{getattr(model.config, '_commit_hash', None)}"
-    names = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+    names = ["config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"]
+    # What a tokenizer is made from where it was not saved whole.
+    names += [] if (folder / "tokenizer.json").is_file() else ["vocab.json", "merges.txt"]
     found = [*sorted(folder.glob("*.safetensors")), *(folder / n for n in names if (folder / n).is_file())]
     return checksum(without_points(path.read_bytes()) if path.name == "config.json" else path for path in found)

@@ -117,7 +117,7 @@ def mean_of(logits: Tensor) -> NDArray[np.float64]:
     Raises:
         MissingError: they are not finite.
     """
-    probabilities: NDArray[np.float64] = logits.double().softmax(-1).mean(0).cpu().numpy()
+    probabilities: NDArray[np.float64] = logits.cpu().double().softmax(-1).mean(0).numpy()
     if not np.isfinite(probabilities).all():
         raise MissingError("the model gives no finite probabilities; its weights are damaged, give another checkpoint")
     return probabilities

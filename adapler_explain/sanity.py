@@ -6,7 +6,7 @@
 - **Other class**: the rank correlation with the explanation of another class. 1 for a method that does not see it; of
   two classes, signed scores of one are nearly those of the other with the sign turned, and come near -1.
 - **Same text**: the same words in capitals. For an uncased tokenizer the text is the same, so that it should be 1.
-  (Other white space cannot matter: documents are words.)
+  (Other white space cannot matter: documents are words.) A document that cannot be read in capitals does not count.
 - **Methods beside each other**: rank agreement (Kendall's tau), and the share of top words in common, of as many as
   AdapLeR keeps.
 - **By construction**: at every layer the words that AdapLeR has dropped are erased from that layer on: its prediction
@@ -33,6 +33,7 @@ from adapler_explain.explainers import named
 from adapler_explain.explainers.adapler import alive_in
 from adapler_explain.explainers.baseline import inverse_document_frequency
 from adapler_explain.explainers.request import Asked, Request
+from adapler_explain.windows import TextError
 from eraser_eval.rationale import top_words
 from eraser_eval.records import Example
 
@@ -84,7 +85,7 @@ def check(checked: Checked) -> dict[str, Any]:
         "randomised_last_layer": randomised(classifier, checked.seed, last_layer_only=True),
         "randomised": randomised(classifier, checked.seed),
     }
-    rewritten = [_in_capitals(example) for example in checked.examples]
+    rewritten, read = _rewritten(checked)
     own: dict[str, Scores] = {method: checked.scores(method, targets) for method in checked.methods}
     rows: dict[str, dict[str, float | None]] = {}
     for method in checked.methods:
@@ -93,7 +94,10 @@ def check(checked: Checked) -> dict[str, Any]:
         }
         rows[method]["other_class"] = mean_correlation(own[method], checked.scores(method, others))
         again = checked.scores(method, targets, examples=rewritten)
-        rows[method]["same_text"] = mean_correlation(own[method], again)
+        rows[method]["same_text"] = mean_correlation(
+            [scores for scores, able in zip(own[method], read, strict=True) if able],
+            [scores for scores, able in zip(again, read, strict=True) if able],
+        )
     return {
         "documents": len(checked.examples),
         "model": classifier.checksum,
@@ -204,6 +208,18 @@ def _kept(checked: Checked) -> list[int]:
     layers = checked.classifier.model.config.num_hidden_layers
     survival = checked.scores("adapler", [0] * len(checked.examples))
     return [int(alive_in(scores, layers - 1).sum()) for scores in survival]
+
+
+def _rewritten(checked: Checked) -> tuple[list[Example], list[bool]]:
+    """The documents in capitals, as they are where the classifier cannot read that; and whether it can."""
+    found = [_in_capitals(example) for example in checked.examples]
+    able = []
+    for example in found:
+        try:
+            able.append(bool(checked.classifier.windows_of(example)))
+        except TextError:
+            able.append(False)
+    return [new if can else old for new, old, can in zip(found, checked.examples, able, strict=True)], able
 
 
 def _in_capitals(example: Example) -> Example:

@@ -145,7 +145,7 @@ def saliency_of(
         values = taught(classifier.model, texts, name)
         return [row[: len(window)] for row, window in zip(values, group, strict=True)]
 
-    return Batches(pieces=classifier.budget(GROUP_PIECES)).run(windows, call)
+    return Batches(pieces=classifier.budget(GROUP_PIECES)).run(windows, call, classifier.device)
 
 
 def texts_of(

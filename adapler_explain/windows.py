@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import TypeVar
@@ -169,6 +169,7 @@ def _filled(starts: Sequence[int], total: int, room: int) -> list[tuple[int, int
 # How a word's score is made from its pieces', and what of a signed score counts.
 POOLS = ("max", "sum", "mean")
 SIGNS = ("signed", "absolute")
+COPIES: dict[str, Callable[..., NDArray[np.float64]]] = {"max": np.max, "sum": np.sum, "mean": np.mean}
 
 
 def word_scores(
@@ -177,23 +178,34 @@ def word_scores(
     words: int,
     pool: str = "max",
     sign: str = "signed",
+    pair_at: int | None = None,
+    copies: str = "max",
 ) -> NDArray[np.float64]:
-    """Word scores ``[words]`` from those of their pieces; a word without pieces gets the lowest of all.
+    """Word scores ``[words]`` from those of their pieces; a word without pieces, which no model reads, gets 0.
 
     Args:
         pieces: for each window the scores of its pieces, ``[window]``; those of special and query pieces are not read.
         windows: the windows of one document.
         words: the document's number of words.
-        pool: ``max``, ``sum`` or ``mean`` of a word's pieces, over all windows that hold some.
+        pool: ``max``, ``sum`` or ``mean`` of a word's pieces.
         sign: ``signed``, or ``absolute``: of each piece's score what is left without its sign.
+        pair_at: of a pair the second text's first word; each window holds that text whole, a copy of every piece.
+        copies: ``max``, ``sum`` or ``mean``: what a piece of the second text scores, of its copies' scores.
 
     >>> window = Window((2, 7, 8, 9, 3), (0,) * 5, (-1, 0, 0, 1, -1))
     >>> scores = [np.array([9.0, 1.0, -3.0, 0.5, 9.0])]
     >>> [word_scores(scores, [window], 2, *how).tolist() for how in (("max",), ("sum",), ("max", "absolute"))]
     [[1.0, 0.5], [-2.0, 0.5], [3.0, 0.5]]
     """
-    owners = np.concatenate([np.asarray(window.words) for window in windows])
-    values = np.concatenate(pieces)[owners >= 0]
+    rows = [np.asarray(window.words) for window in windows]
+    scored = list(pieces)
+    if pair_at is not None and len(rows) > 1:
+        copied = [row >= pair_at for row in rows]
+        merged = COPIES[copies]([values[at] for values, at in zip(scored, copied, strict=True)], axis=0)
+        scored = [values[~at] for values, at in zip(scored, copied, strict=True)] + [merged]
+        rows = [row[~at] for row, at in zip(rows, copied, strict=True)] + [rows[0][copied[0]]]
+    owners = np.concatenate(rows)
+    values = np.concatenate(scored)[owners >= 0]
     owners = owners[owners >= 0]
     values = np.abs(values) if sign == "absolute" else values
     count = np.bincount(owners, minlength=words)
@@ -203,8 +215,7 @@ def word_scores(
     else:
         scores = np.bincount(owners, weights=values, minlength=words)
         scores = scores / np.maximum(count, 1) if pool == "mean" else scores
-    known = count > 0
-    scores[~known] = scores[known].min() if known.any() else 0.0
+    scores[count == 0] = 0.0
     return scores
 
 

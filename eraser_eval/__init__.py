@@ -1,3 +1,3 @@
 """Evaluation of rationales against human evidence, in ERASER's formats and terms."""
 
-__version__ = "0.13.0"
+__version__ = "0.14.0"

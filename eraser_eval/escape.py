@@ -20,7 +20,8 @@ LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    # \textquotedbl is not there in LaTeX's old encoding, which is its default.
+    '"': r"\char34{}",
     "–": "--",
     "−": "$-$",
     "±": r"$\pm$",

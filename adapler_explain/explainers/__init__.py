@@ -29,6 +29,8 @@ class Explainer:
         relative: whether the scores are shares of a window that sum to 1. They are then multiplied by the window's
             number of pieces, so that 1 is an even share in windows of any size. Scores that are not relative stand on
             one scale already: layers survived, or effects on the sum of the windows' logits.
+        copies: what a piece of a second text scores where several windows hold it: the ``sum`` of effects, as they are
+            those on the sum of the windows' logits; the ``max`` of layers survived; else the ``mean``.
         layered: whether ``name@LAYER`` reads that layer.
         default: whether ``eval`` runs it when no methods are named.
         chooses: whether it has a rationale of its own, the words that score above 0, and not as many as AdapLeR keeps.
@@ -40,6 +42,7 @@ class Explainer:
     prunes: bool = False
     unit: str = "piece"
     relative: bool = False
+    copies: str = "mean"
     layered: bool = False
     default: bool = False
     chooses: bool = False
@@ -57,25 +60,28 @@ class Explainer:
             return [np.abs(scores) for scores in made] if sign == "absolute" else made
         if self.relative:
             made = [values * len(values) for values in made]
-        return [word_scores(values, asked.windows, asked.words, pool, sign) for asked, values in request.of_each(made)]
+        return [
+            word_scores(values, asked.windows, asked.words, pool, sign, asked.example.pair_at, self.copies)
+            for asked, values in request.of_each(made)
+        ]
 
 
 EXPLAINERS: dict[str, Explainer] = {
-    "adapler": Explainer(adapler.survival, "AdapLeR (kept words)", prunes=True, default=True),
+    "adapler": Explainer(adapler.survival, "AdapLeR (kept words)", prunes=True, copies="max", default=True),
     "contribution": Explainer(
         adapler.contribution, "Contribution predictors", prunes=True, relative=True, layered=True, default=True
     ),
     "attention": Explainer(attention.attention, "Attention", relative=True, layered=True, default=True),
     "attention-max": Explainer(attention.attention_max, "Attention, largest head", relative=True, layered=True),
     "attention-rollout": Explainer(attention.rollout, "Attention rollout", relative=True, default=True),
-    "attention-x-gradient": Explainer(attention.gradient, "Attention × gradient", layered=True),
+    "attention-x-gradient": Explainer(attention.gradient, "Attention × gradient", copies="sum", layered=True),
     "saliency": Explainer(gradient.saliency, "Saliency", default=True),
     "input-x-gradient": Explainer(gradient.input_x_gradient, "Input × gradient", default=True),
     "saliency-pruned": Explainer(gradient.pruned_saliency, "Saliency, pruned", prunes=True),
     "input-x-gradient-pruned": Explainer(gradient.pruned_input_x_gradient, "Input × gradient, pruned", prunes=True),
-    "integrated-gradients": Explainer(gradient.integrated_gradients, "Integrated gradients"),
-    "gradient-shap": Explainer(gradient.gradient_shap, "Gradient SHAP"),
-    "lrp": Explainer(gradient.lrp, "Layer-wise relevance"),
+    "integrated-gradients": Explainer(gradient.integrated_gradients, "Integrated gradients", copies="sum"),
+    "gradient-shap": Explainer(gradient.gradient_shap, "Gradient SHAP", copies="sum"),
+    "lrp": Explainer(gradient.lrp, "Layer-wise relevance", copies="sum"),
     "occlusion": Explainer(perturbation.occlusion, "Occlusion", unit="word"),
     "occlusion-span": Explainer(perturbation.occlusion_span, "Occlusion, five words", unit="word"),
     "occlusion-sentence": Explainer(perturbation.occlusion_sentence, "Occlusion, sentences", unit="word"),

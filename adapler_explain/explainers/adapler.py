@@ -26,13 +26,13 @@ def survival(request: Request) -> list[PieceScores]:
 def survival_of(output: PrunedOutput) -> NDArray[np.float64]:
     """The survival scores ``[batch, length]`` in the output of a pruned forward pass."""
     assert output.alive is not None and output.margins is not None
-    alive = torch.stack(output.alive)
+    alive = torch.stack(output.alive).cpu()
     layers = alive.sum(0)
     # A threshold of 0 keeps what contributes nothing, too: 0 / 0.
-    margins = torch.stack(output.margins).double().nan_to_num(nan=torch.inf, posinf=torch.inf)
+    margins = torch.stack(output.margins).cpu().double().nan_to_num(nan=torch.inf, posinf=torch.inf)
     last = margins.gather(0, layers.clamp(max=len(alive) - 1)[None])[0]
     fraction = torch.where(layers == len(alive), 1 - 1 / last.clamp(min=1.0), last)
-    values: NDArray[np.float64] = (layers + fraction.clamp(0.0, 1 - 1e-6)).cpu().numpy()
+    values: NDArray[np.float64] = (layers + fraction.clamp(0.0, 1 - 1e-6)).numpy()
     return values
 
 
@@ -45,7 +45,7 @@ def contribution(request: Request) -> list[PieceScores]:
     """Mean over the layers of the predictors' distributions, or that of one layer; 0 where a piece did not come."""
     scores: list[PieceScores] = []
     for windows, output in request.pruned():
-        layers = torch.stack(output.contributions).double()
-        values = (layers.mean(0) if request.layer is None else layers[request.layer]).cpu().numpy()
+        layers = torch.stack(output.contributions).cpu().double()
+        values = (layers.mean(0) if request.layer is None else layers[request.layer]).numpy()
         scores += [row[: len(window)].astype(np.float64) for row, window in zip(values, windows, strict=True)]
     return scores

@@ -8,6 +8,7 @@ batches. The sampling algorithms are Captum's, over one on-off switch a word.
 from __future__ import annotations
 
 import warnings
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -67,10 +68,15 @@ def leave_one_out(request: Request) -> list[WordScores]:
 
 
 def occlusion_span(request: Request) -> list[WordScores]:
-    """The fall of the logit when five words in a row are masked, over all such spans that hold the word; their mean."""
+    """The fall of the logit when five words in a row are masked, over all such spans that hold the word; their mean.
 
-    def spans(_: Asked, words: Sequence[int]) -> list[Sequence[int]]:
-        return [words[begin : begin + SPAN] for begin in range(max(1, len(words) - SPAN + 1))]
+    Of a pair a span lies in one of the texts.
+    """
+
+    def spans(asked: Asked, words: Sequence[int]) -> list[Sequence[int]]:
+        second = bisect_left(words, asked.example.pair_at) if asked.example.pair_at is not None else len(words)
+        texts = [text for text in (words[:second], words[second:]) if text]
+        return [text[begin : begin + SPAN] for text in texts for begin in range(max(1, len(text) - SPAN + 1))]
 
     return _by_groups(request, spans, "mask")
 
@@ -177,7 +183,8 @@ def _by_switches(
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             # Captum's advice on progress bars and batch sizes.
             warnings.simplefilter("ignore")
-            torch.manual_seed(part.asked.seed)
+            # The processor's generator alone: torch.manual_seed would seed the GPUs' too, and nothing puts them back.
+            torch.default_generator.manual_seed(part.asked.seed)
             found = method(forward).attribute(on, torch.zeros_like(on), perturbations_per_eval=ROWS, **options)
         scores[id(part.asked)][words] += found[0].double().numpy()
     return [scores[id(asked)] for asked in request.asked]
@@ -188,7 +195,7 @@ def _target_logits(request: Request, parts: Sequence[Part], windows: Sequence[Wi
     owners = [part.asked for part in parts]
     targets = torch.tensor([asked.target for asked in owners], device=request.classifier.device)
     logits = request.logits(windows, owners).gather(-1, targets[:, None])[:, 0]
-    found: NDArray[np.float64] = logits.double().cpu().numpy()
+    found: NDArray[np.float64] = logits.cpu().double().numpy()
     return found
 
 

@@ -99,7 +99,7 @@ class Request:
             kept = torch.stack(output.alive).sum(-1).T.tolist()
             for asked, window, row in zip(self.owners[done:], group, kept, strict=False):
                 asked.cost.forward += 1
-                asked.cost.flops += flops.pruned(self.classifier.model.config, len(window), row)
+                asked.cost.flops += flops.removing(self.classifier.model.config, len(window), row)
             done += len(group)
             yield group, output
 
@@ -124,10 +124,10 @@ class Request:
         def run(places: list[int]) -> list[PieceScores]:
             targets = torch.tensor([owners[place].target for place in places], device=self.classifier.device)
             batch = self.classifier.batch([windows[place] for place in places])
-            rows = score(batch, targets, places).double().cpu().numpy()
+            rows = score(batch, targets, places).cpu().double().numpy()
             return [row[: len(windows[place])] for row, place in zip(rows, places, strict=True)]
 
-        made = self.batches.run(windows, run)
+        made = self.batches.run(windows, run, self.classifier.device)
         self.count(windows, owners, forward=forward, backward=backward, flops_back=flops_back)
         return made
 

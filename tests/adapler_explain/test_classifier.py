@@ -17,7 +17,7 @@ from transformers import MobileBertConfig, MobileBertForSequenceClassification
 
 from adapler_explain.classifier import Classifier
 from adapler_explain.loading import load_pretrained
-from adapler_explain.windows import cut, word_scores
+from adapler_explain.windows import Window, cut, word_scores
 from eraser_eval.errors import MissingError, UsageError
 
 
@@ -81,11 +81,24 @@ def test_a_text_without_pieces_is_refused(classifier: Classifier) -> None:
         classifier.windows(["\u200d", "\x00"])
 
 
-def test_word_scores_are_maxima_and_words_without_pieces_come_last(classifier: Classifier) -> None:
+def test_word_scores_are_maxima_and_words_without_pieces_score_nothing(classifier: Classifier) -> None:
     words = ["good", "\u200d", "xy"]
     (window,) = classifier.windows(words)
     pieces = [np.array([9.0, -1.0, -3.0, -2.0, 9.0])]
-    assert word_scores(pieces, [window], 3).tolist() == [-1.0, -2.0, -2.0]
+    assert word_scores(pieces, [window], 3).tolist() == [-1.0, 0.0, -2.0]
+
+
+@pytest.mark.parametrize(("copies", "second"), [("sum", [6.0, -6.0]), ("mean", [3.0, -3.0]), ("max", [4.0, -2.0])])
+def test_copies_of_a_second_text_are_one_text(copies: str, second: list[float]) -> None:
+    """Two windows hold words 0 and 1, and each of them words 2 and 3 of the second text."""
+    windows = [Window((2, 5, 3, 6, 7, 3), (0,) * 6, (-1, first, -1, 2, 3, -1)) for first in (0, 1)]
+    pieces = [np.array([9.0, 1.0, 9.0, 4.0, -2.0, 9.0]), np.array([9.0, 5.0, 9.0, 2.0, -4.0, 9.0])]
+    assert word_scores(pieces, windows, 4, "sum", pair_at=2, copies=copies).tolist() == [1.0, 5.0, *second]
+
+
+def test_half_a_surrogate_pair_is_refused(classifier: Classifier) -> None:
+    with pytest.raises(ValueError, match="half of a surrogate pair"):
+        classifier.windows(["good", "\ud800film"])
 
 
 def test_padding_does_not_change_probabilities(classifier: Classifier) -> None:

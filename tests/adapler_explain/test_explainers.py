@@ -137,9 +137,19 @@ def test_relative_scores_of_windows_of_any_size_stand_on_one_scale(classifier: C
 
 @pytest.mark.parametrize("name", QUICK)
 def test_query_words_and_special_pieces_never_score(classifier: Classifier, name: str) -> None:
-    """What stands before the document changes no place: there are as many scores as words of the document."""
-    (scores,) = EXPLAINERS[name].word_scores(of(classifier, query="bad film"))
+    """What stands before the document changes no place, and no piece of it counts for a word of the document."""
+    request = of(classifier, query="bad film")
+    row = EXPLAINERS[name]
+    (scores,) = row.word_scores(request)
     assert scores.shape == (len(WORDS),) and np.isfinite(scores).all()
+    if row.unit == "piece":
+        made = row.explain(request)
+        loud = [np.full_like(values, 1e9) for values in made]
+        for values, quiet in zip(loud, made, strict=True):
+            # [CLS] bad film [SEP] … [SEP]
+            values[4:-1] = quiet[4:-1]
+        (again,) = replace(row, explain=lambda _: loud).word_scores(request)
+        np.testing.assert_array_equal(again, replace(row, explain=lambda _: made).word_scores(request)[0])
 
 
 GRADIENTS = ("saliency", "input-x-gradient", "integrated-gradients", "gradient-shap", "lrp", "attention-x-gradient")
@@ -239,7 +249,7 @@ def test_attention_x_gradient_is_attention_times_its_gradient(request_: Request,
     expected = (products[:, :, 0] if layer is None else products.sum(2)).sum(1).detach().numpy()
     found = EXPLAINERS["attention-x-gradient"].explain(replace(request_, layer=layer))
     for values, row in zip(found, expected, strict=True):
-        np.testing.assert_allclose(values, row[: len(values)], atol=1e-5)
+        np.testing.assert_allclose(values, row[: len(values)], atol=1e-5, rtol=1e-5)
 
 
 # ---------------------------------------------------------------- gradients
@@ -427,3 +437,36 @@ def test_memory_that_runs_out_halves_the_batch(classifier: Classifier) -> None:
         Batches().run(windows, lambda _: (_ for _ in ()).throw(MemoryError()))
     with pytest.raises(RuntimeError, match="something else"):
         Batches().run(windows, lambda _: (_ for _ in ()).throw(RuntimeError("something else")))
+
+
+def test_passes_on_a_processor_do_not_grow(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not some GPU is in use beside it."""
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    batches = Batches(pieces=1)
+    assert batches.run(classifier.windows(WORDS), list) == [0, 1, 2, 3] and batches.pieces == 1
+
+
+def test_spans_of_a_pair_lie_in_one_text(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = ["the", "good", "film", ",", "a", "good", "end"], ["bad", "bad", "film"]
+    example = Example("p", (Document("a", (tuple(first),)), Document("b", (tuple(second),))), "A", pair=True)
+    masked: list[list[int]] = []
+
+    def changed_(window: Any, erased: Any, how: str, mask_id: int) -> Any:
+        masked.append(np.flatnonzero(erased).tolist())
+        return changed(window, erased, how, mask_id)
+
+    monkeypatch.setattr(perturbation, "changed", changed_)
+    perturbation.occlusion_span(Request(classifier, [Asked(example, classifier.windows_of(example), 1, 0)]))
+    assert masked
+    for words in masked:
+        assert words == list(range(words[0], words[-1] + 1)) and (words[-1] < len(first) or words[0] >= len(first))
+
+
+def test_drawing_leaves_every_generator_as_it_was(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reseeded(seed: int) -> None:
+        raise AssertionError(f"a GPU's generator was seeded with {seed}")
+
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", reseeded)
+    before = torch.get_rng_state()
+    perturbation.lime(of(classifier, words=SHORT))
+    assert torch.equal(before, torch.get_rng_state())

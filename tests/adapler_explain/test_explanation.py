@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from conftest import SHAPE
 from families import CONFIGS, tiny, trained
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertModel,
+)
 from typer.testing import CliRunner
 
 from adapler_explain import cli, explain
@@ -74,6 +85,43 @@ def test_several_texts_are_explained_together_as_they_are_alone(stock: tuple) ->
         assert one.target == "POS"
 
 
+def test_what_a_text_draws_does_not_depend_on_the_texts_beside_it(stock: tuple) -> None:
+    together = explain(*stock, ["bad", "good film ."], "lime")
+    np.testing.assert_allclose(together[1].scores, explain(*stock, "good film .", "lime").scores, atol=1e-6)
+    assert not np.array_equal(together[1].scores, explain(*stock, "good film .", "lime", seed=1).scores)
+
+
+def test_weights_that_were_changed_behind_torch_s_back_are_the_new_ones(stock: tuple) -> None:
+    model = copy.deepcopy(stock[0])
+    explain(model, stock[1], TEXT, "occlusion")
+    for weight in model.parameters():
+        weight.data.mul_(1.5)
+    ours = explain(model, stock[1], TEXT, "occlusion")
+    fresh = explain(copy.deepcopy(model), stock[1], TEXT, "occlusion")
+    assert ours.probabilities == fresh.probabilities and np.array_equal(ours.scores, fresh.scores)
+
+
+def test_autocast_around_it_changes_nothing(stock: tuple) -> None:
+    alone = explain(*stock, "the film was good")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert np.array_equal(explain(*stock, "the film was good").scores, alone.scores)
+
+
+def test_classes_that_do_not_exclude_each_other(stock: tuple) -> None:
+    model = copy.deepcopy(stock[0])
+    model.config.problem_type = "multi_label_classification"
+    made = explain(model, stock[1], "good film")
+    with torch.inference_mode():
+        expected = model.eval()(**stock[1]("good film", return_tensors="pt")).logits.sigmoid()[0]
+    assert list(made.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_a_column_of_a_table_is_a_list(stock: tuple) -> None:
+    table = pd.DataFrame({"text": ["good film", "the end"], "pair": ["bad", "good"]}, index=[1, 0])
+    made = explain(*stock, table.text, "random", pair=table.pair)
+    assert [one.words for one in made] == [("good", "film", "bad"), ("the", "end", "good")]
+
+
 def test_pairs_and_queries(stock: tuple) -> None:
     pair = explain(*stock, "good film", "saliency", pair="bad end")
     assert pair.words == ("good", "film", "bad", "end")
@@ -96,11 +144,20 @@ def test_what_cannot_be_explained_is_said(stock: tuple) -> None:
         ({"batch_size": "many"}, "--batch-size many"),
         ({"operating_point": 2.0}, "operating_point 2.0: the model is no AdapLeR checkpoint"),
         ({"method": "attention@\u00b2"}, "method attention@\u00b2: give a layer from 0"),
+        ({"seed": -1}, "seed -1: give a number from 0"),
+        ({"operating_point": None}, "operating_point: give a number"),
+        ({"window_pieces": "20"}, "window_pieces 20: give a number"),
+        ({"query": "\udcff"}, "half of a surrogate pair"),
     ):
         with pytest.raises(UsageError, match=reason):
             explain(*stock, "good film", **options)
     with pytest.raises(UsageError, match="no words"):
         explain(*stock, "  ")
+    for kind in (BertModel, BertForMaskedLM, BertForTokenClassification):
+        with pytest.raises(UsageError, match=f"^{kind.__name__} is no sequence classifier"):
+            explain(kind(stock[0].config), stock[1], "good film")
+    with pytest.raises(UsageError, match="one number and no classes"):
+        explain(BertForSequenceClassification(BertConfig(**SHAPE, num_labels=1)), stock[1], "good film")
 
 
 def test_adapler_explains_itself(checkpoint: Path) -> None:
@@ -121,6 +178,7 @@ def test_what_is_given_away_is_escaped(stock: tuple) -> None:
     for colour in re.findall(r"\[RGB\]\{(\d+),(\d+),(\d+)\}", text):
         assert all(0 <= int(part) <= 255 for part in colour)
     assert json.loads(json.dumps(made.to_dict()))["words"] == list(made.words)
+    assert latex('"') == r"\char34{}"
     assert latex("\x1b[1m") == r"\textbackslash{}x1b[1m"
 
 
@@ -128,7 +186,7 @@ def test_the_command(checkpoint: Path, tmp_path: Path) -> None:
     run = CliRunner().invoke
     shown = run(cli.app, ["explain", "good film", "--model", str(checkpoint)], catch_exceptions=False).output
     assert "AdapLeR (kept words): predicted" in shown and "  film\n" in shown
-    for form, begin in (("json", "{"), ("html", "<div"), ("latex", "{\\setlength")):
+    for form, begin in (("json", "{"), ("html", "<!doctype html>"), ("latex", "{\\setlength")):
         file = tmp_path / f"made.{form}"
         run(
             cli.app,

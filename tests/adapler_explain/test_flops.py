@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 from transformers import BertConfig, ElectraConfig, RobertaConfig
 
 from adapler_explain import backbones, flops, forced, packed_encoder, rollout, saliency
+from adapler_explain.config import AdaplerBertConfig
 
 
 def prepacked(rows: torch.Size, *others: object, out_shape: torch.Size, **_: object) -> int:
@@ -154,3 +155,11 @@ def test_nothing_removed_saves_in_the_last_layer_and_costs_the_predictors() -> N
     predictors = 3 * n * 2 * (hidden * width + width)
     saved = (n - 1) * (4 * hidden**2 + 4 * hidden * wide + 4 * hidden * n)
     assert flops.pruned(config, n, [n] * 3) == flops.dense(config, n) + predictors - saved
+
+
+def test_explanations_of_bert_base_with_and_without_removal_are_counted_alike() -> None:
+    """The authors' constants, which count a whole last layer, are for speedups alone."""
+    config, n = AdaplerBertConfig(), 128
+    predictors = 12 * n * 2 * (768 * config.predictor_width + config.predictor_width)
+    assert flops.removing(config, n, [n] * 12) == flops.unpruned(config, n) + predictors
+    assert flops.pruned(config, n, [n] * 12) != flops.removing(config, n, [n] * 12)

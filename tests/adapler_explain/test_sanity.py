@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 from adapler_explain import cli
 from adapler_explain.classifier import Classifier
 from adapler_explain.sanity import Checked, check, mean_correlation, randomised
+from adapler_explain.windows import TextError, Window
 from eraser_eval.datasets import from_rows
+from eraser_eval.records import Example
 
 WORDS = ["the", "film", "was", "good", ",", "not", "bad", "xyz", "weiß"]
 METHODS = ("adapler", "input-x-gradient", "attention", "random", "first-words")
@@ -70,3 +72,21 @@ def test_the_command(checkpoint: Path, data_root: Path, tmp_path: Path) -> None:
     shown = CliRunner().invoke(cli.app, [*words, "--json", str(file)], catch_exceptions=False).output
     assert "all weights drawn anew" in shown and "By construction" in shown
     assert json.loads(file.read_text())["documents"] == 4
+
+
+def test_what_cannot_be_read_in_capitals_does_not_count(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = Classifier.load(checkpoint)
+    windows_of = classifier.windows_of
+
+    def small_letters(example: Example) -> list[Window]:
+        if "XYZ" in example.words:
+            raise TextError("no piece")
+        return windows_of(example)
+
+    rows = [{"text": f"the film was {word} , not bad", "label": "POS"} for word in ("xyz", "good")]
+    monkeypatch.setattr(classifier, "windows_of", small_letters)
+    examples = from_rows(rows, "own").examples
+    found = check(Checked(classifier, examples, ("saliency", "random")))
+    assert found["methods"]["saliency"]["same_text"] == pytest.approx(1.0, abs=1e-6)
+    alone = check(Checked(classifier, examples[:1], ("saliency",)))
+    assert alone["methods"]["saliency"]["same_text"] is None

@@ -85,11 +85,11 @@ bench-explain: setup
 # Every affordable explainer on a part of the real test splits: plausibility, faithfulness and cost, in docs/results. The
 # HateXplain model is that of 'make tasks'.
 CHEAP := adapler,contribution,attention,attention-max,attention-rollout,attention-x-gradient,saliency,input-x-gradient,saliency-pruned,input-x-gradient-pruned,lrp
-BASELINES := random,first-words,longest-words,tf-idf,all,gold
+BASELINES := random,random-pruned,first-words,longest-words,tf-idf,all,gold
 HATEXPLAIN := $(PAPER)/runs/hatexplain-0
 explain: setup
 	$(BIN)/adapler-explain eval --dataset movies --data-root $(DATA) --limit 40 --faithfulness remove --resume \
-	    --output-dir runs/explain-movies --methods $(CHEAP),occlusion-sentence,$(BASELINES)
+	    --output-dir runs/explain-movies --methods $(CHEAP),gradient-shap,integrated-gradients,occlusion,occlusion-sentence,$(BASELINES)
 	$(BIN)/python benchmarks/publish.py runs/explain-movies docs/results/explain-movies
 	$(BIN)/adapler-explain eval --dataset hatexplain --data-root $(DATA) --model $(HATEXPLAIN)/adapler \
 	    --reference-model $(HATEXPLAIN)/fine-tuned --operating-point max-drop-0.005 --limit 120 --faithfulness remove \

@@ -90,6 +90,7 @@ EXPLAINERS: dict[str, Explainer] = {
     "kernel-shap": Explainer(perturbation.kernel_shap, "Kernel SHAP", unit="word"),
     "shapley-sampling": Explainer(perturbation.shapley_sampling, "Shapley value sampling", unit="word"),
     "random": Explainer(baseline.random, "Random", unit="word", default=True),
+    "random-pruned": Explainer(baseline.random, "Random, pruned", prunes=True, unit="word"),
     "first-words": Explainer(baseline.first_words, "First words", unit="word"),
     "longest-words": Explainer(baseline.longest_words, "Longest words", unit="word"),
     "tf-idf": Explainer(baseline.tf_idf, "TF-IDF", unit="word"),

@@ -156,3 +156,17 @@ def test_a_prediction_holds_what_the_metrics_read(classifier: Classifier, method
         return
     assert {"comprehensiveness_aopc", "sufficiency_aopc", "log_odds", "deletion", "insertion"} <= columns.keys()
     assert all(np.isfinite(columns[name]).all() for name in ("log_odds", "deletion", "insertion"))
+
+
+def test_random_words_are_erased_from_either_network(classifier: Classifier) -> None:
+    """The same words; what that does is measured with removal off and with removal on."""
+    examples = from_rows([{"text": " ".join(WORDS), "label": "POS", "id": "a"}], "own").examples
+    explained, budgets = Explained(classifier, erasing=Erasing(Operator("remove"))), {"a": 5}
+    (dense,), (pruned,) = (predict(examples, name, explained, Known(), budgets) for name in ("random", "random-pruned"))
+    assert dense.scores == pruned.scores and dense.spans == pruned.spans
+    assert (dense.extra["explains"], pruned.extra["explains"]) == ("unpruned", "pruned")
+    for made, prune in ((dense, False), (pruned, True)):
+        assert made.spans is not None and made.erased is not None
+        gone = mask_of(made.spans, examples[0].documents)
+        left = [word for word, out in zip(WORDS, gone, strict=True) if not out]
+        assert list(made.erased.values()) == pytest.approx(share(classifier, left, prune).tolist(), abs=1e-6)

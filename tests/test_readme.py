@@ -1,4 +1,4 @@
-"""The README says what the committed results say, and its commands exist."""
+"""The README and the pages in docs say what the committed results say, and their commands exist."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from eraser_eval.datasets import bundled
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results" / "movies-test"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.fixture(scope="module")
 def readme() -> str:
-    return (ROOT / "README.md").read_text(encoding="utf-8")
+    """All pages, one after the other."""
+    return "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +146,13 @@ def test_every_make_target_in_the_readme_exists(readme: str) -> None:
     assert targets and all(re.search(rf"^{target}:", makefile, re.M) for target in targets)
 
 
-def test_every_linked_file_exists(readme: str) -> None:
-    for link in re.findall(r"\]\(([^)#]+)\)", readme):
-        assert link.startswith("https://") or (ROOT / link).exists(), link
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_linked_file_and_heading_exists(page: Path) -> None:
+    for link, heading in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text(encoding="utf-8")):
+        if link.startswith("https://"):
+            continue
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.M)
+            assert heading in {re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in titles}, heading

@@ -91,6 +91,7 @@ explain: setup
 	$(BIN)/adapler-explain eval --dataset movies --data-root $(DATA) --limit 40 --faithfulness remove --resume \
 	    --output-dir runs/explain-movies --methods $(CHEAP),gradient-shap,integrated-gradients,occlusion,occlusion-sentence,$(BASELINES)
 	$(BIN)/python benchmarks/publish.py runs/explain-movies docs/results/explain-movies
+	$(BIN)/python benchmarks/compared.py docs/results/explain-movies
 	$(BIN)/adapler-explain eval --dataset hatexplain --data-root $(DATA) --model $(HATEXPLAIN)/adapler \
 	    --reference-model $(HATEXPLAIN)/fine-tuned --operating-point max-drop-0.005 --limit 120 --faithfulness remove \
 	    --resume --output-dir runs/explain-hatexplain --methods $(CHEAP),gradient-shap,integrated-gradients,occlusion,occlusion-span,leave-one-out,$(BASELINES),lime,kernel-shap,shapley-sampling

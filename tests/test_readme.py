@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -81,6 +82,15 @@ def test_tables_of_explainers_are_those_of_the_committed_runs(readme: str, folde
     shown = re.search(rf"<!-- overview: docs/results/{folder.name}/overview.md -->\n(.*?)<!-- end -->", readme, re.S)
     assert shown and shown.group(1).strip() == made.strip()
     assert json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["source"] == "release"
+
+
+def test_published_figures_stand_beside_those_of_the_committed_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    compared = importlib.import_module("compared")
+    figures = json.loads((RESULTS.parent / "explain-movies" / "metrics.json").read_text(encoding="utf-8"))
+    made = compared.page(figures, "explain-movies")
+    assert made == (RESULTS.parent / "COMPARED.md").read_text(encoding="utf-8")
+    assert f"| random | 0.316 | {figures['methods']['random']['auprc']['value']:.3f} |" in made
 
 
 @pytest.mark.parametrize("name", ["explain", "gpu/explain"])

@@ -103,7 +103,7 @@ def predictions(classifier: Classifier, group: Sequence[Text], config: BulkConfi
     shares: list[Any] = []
     survival: list[Any] = []
     for part, output in classifier.pruned(windows, config.batch_pieces, config.operating_point):
-        shares += output.logits.double().softmax(-1).cpu().numpy().tolist()
+        shares += output.logits.cpu().double().softmax(-1).numpy().tolist()
         survival += [row[: len(window)] for row, window in zip(survival_of(output), part, strict=True)]
     if not np.isfinite(shares).all():
         raise MissingError("the model gives no finite probabilities; its weights are damaged, give another checkpoint")

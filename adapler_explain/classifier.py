@@ -1,4 +1,4 @@
-"""From words to class probabilities and back: pieces, windows, batches. The only user of a tokenizer.
+"""From words to class probabilities and back: pieces, windows, batches. Nothing else asks a tokenizer.
 
 A document longer than the encoder is cut into windows of nearly equal size, at word boundaries; nothing is left out.
 The document's probabilities are the mean over its windows.

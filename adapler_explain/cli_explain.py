@@ -14,6 +14,7 @@ from eraser_eval.errors import UsageError
 from eraser_eval.files import write_json, write_text
 
 FORMATS = ("table", "json", "html", "latex")
+PAGE = '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Explanation</title>'
 TOP = 20
 
 
@@ -57,7 +58,7 @@ def explain_command(
     )
     shown = {
         "json": lambda: json.dumps(made.to_dict(), indent=2, ensure_ascii=False) + "\n",
-        "html": lambda: f'<!doctype html>\n<meta charset="utf-8">\n{made.to_html()}\n',
+        "html": lambda: f"{PAGE}\n{made.to_html()}\n",
         "latex": made.to_latex,
         "table": lambda: table(made),
     }[output_format]()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from numbers import Integral
 from typing import Any
 
@@ -189,20 +190,18 @@ def _probabilities(
     """Class probabilities ``[classes]``, the mean over the windows; each class by itself where it has several labels.
 
     Raises:
-        UsageError: the model gives a number and no classes.
+        UsageError: the model gives numbers and no classes.
     """
-    if len(classifier.labels) < 2:
-        raise UsageError("the model gives one number and no classes; give a classifier")
+    kind = classifier.model.config.problem_type
+    if len(classifier.labels) < 2 or kind == "regression":
+        raise UsageError("the model gives numbers and no classes; give a classifier")
     logits = classifier.logits(windows, prunes, operating_point=point)
-    if classifier.model.config.problem_type == "multi_label_classification":
-        alone: NDArray[np.float64] = logits.cpu().double().sigmoid().mean(0).numpy()
-        return alone
-    return mean_of(logits)
+    return mean_of(logits, exclusive=kind != "multi_label_classification")
 
 
 def _seed(seed: int, example: Example) -> int:
     """What methods that draw begin with: a text's own, whatever stands beside it."""
-    said = "\0".join((example.query, *example.words)).encode("utf-8", "surrogatepass")
+    said = sha256("\0".join((example.query, *example.words)).encode()).digest()
     return int(np.random.default_rng([seed, *said]).integers(2**32))
 
 
@@ -214,9 +213,9 @@ def _check(
     seed: int,
     window_pieces: int | None,
 ) -> None:
-    if seed < 0:
+    if not isinstance(seed, Integral) or seed < 0:
         raise UsageError(f"seed {seed}: give a number from 0")
-    if window_pieces is not None and not isinstance(window_pieces, Integral):
+    if window_pieces is not None and (not isinstance(window_pieces, Integral) or window_pieces < 1):
         raise UsageError(f"window_pieces {window_pieces}: give a number of pieces")
     for name, value, choices in (("pool", pool, POOLS), ("sign", sign, SIGNS)):
         if value not in choices:
@@ -256,10 +255,7 @@ def _explanations(
 def at_rest(model: Any) -> Iterator[None]:
     """Within, ``model`` is in ``eval()`` mode and computes in its own type; afterwards its modules are as they were."""
     training = [module for module in model.modules() if module.training]
-    if training or not hasattr(model, "adapler"):
-        # Weights may have changed in ways that leave no trace (``.data``), and a stock model's train() and eval() do
-        # not throw away what was made from them, as AdapLeR's do.
-        packed_layer.forget(model)
+    packed_layer.refresh(model)
     model.eval()
     try:
         with torch.autocast(model.device.type, enabled=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ from adapler_explain import backbones
 from adapler_explain.config import without_points
 from eraser_eval.errors import MissingError, UsageError
 from eraser_eval.files import checksum
+
+# transformers' names of models that do not classify a whole text.
+OTHER_PURPOSE = re.compile(
+    "For(MaskedLM|CausalLM|PreTraining|NextSentencePrediction|TokenClassification|QuestionAnswering|MultipleChoice)$"
+)
 
 
 def load_pretrained(
@@ -62,10 +68,12 @@ def load_pretrained(
 
 
 def check_kind(model: Any) -> None:
-    """Raise UsageError unless ``model`` is a sequence classifier of transformers, perhaps compiled."""
-    kinds = type(getattr(model, "_orig_mod", model)).__mro__
-    if not any(kind.__name__.endswith("ForSequenceClassification") for kind in kinds):
-        raise UsageError(f"{type(model).__name__} is no sequence classifier of transformers; give one")
+    """Raise UsageError where ``model`` is no sequence classifier: a bare encoder, or one for another purpose."""
+    kinds = [kind.__name__ for kind in type(model).__mro__]
+    other = any(OTHER_PURPOSE.search(kind) for kind in kinds)
+    classifies = any(kind.endswith("ForSequenceClassification") for kind in kinds)
+    if (other and not classifies) or not (hasattr(model, "config") and hasattr(model, "classifier")):
+        raise UsageError(f"{kinds[0]} is no sequence classifier of transformers; give one")
 
 
 def check_device(name: str, option: str = "--device") -> None:

@@ -175,7 +175,7 @@ def _passes(classifier: Classifier, windows: Sequence[Window], prune: bool, oper
 
 def probabilities_of(logits: Any) -> NDArray[np.float64]:
     """Class probabilities of ``logits`` ``[batch, classes]``."""
-    shares: NDArray[np.float64] = logits.double().softmax(-1).cpu().numpy()
+    shares: NDArray[np.float64] = logits.cpu().double().softmax(-1).numpy()
     return shares
 
 

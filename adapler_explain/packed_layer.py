@@ -170,10 +170,11 @@ def _norm(module: nn.LayerNorm) -> Callable[[Tensor], Tensor]:
 
 @dataclass(frozen=True)
 class Source:
-    """What maps were made from: the weights, where they were, and how often they had been changed in place."""
+    """What maps were made from: the weights, where they were, how often they had been changed, and their digest."""
 
     asked: tuple[bool, bool]
     weights: tuple[tuple[ref[Tensor], int, int], ...]
+    digest: list[float]
 
     def is_still(self, asked: tuple[bool, bool], weights: Iterable[Tensor]) -> bool:
         """Whether maps for ``weights`` would be the same."""
@@ -189,6 +190,26 @@ _made: WeakKeyDictionary[nn.Module, tuple[Source, Prepared]] = WeakKeyDictionary
 register_optimizer_step_post_hook(lambda *_: _made.clear())
 
 
+def digest(weights: Iterable[Tensor]) -> list[float]:
+    """The norm and the sum of each of ``weights``: what changes with them, however they are changed."""
+    parts = (torch.linalg.vector_norm, torch.sum)
+    found: list[float] = torch.stack([part(weight.detach()).float() for weight in weights for part in parts]).tolist()
+    return found
+
+
+def refresh(model: nn.Module) -> None:
+    """Throw away the maps whose weights were changed in a way that leaves no trace (``weight.data``).
+
+    That reads all weights, which is slower than looking for traces, and faster than making the maps.
+    """
+    for module in model.modules():
+        known = _made.get(module)
+        if known is not None:
+            weights = [weight() for weight, _, _ in known[0].weights]
+            if known[0].digest != digest(weight for weight in weights if weight is not None):
+                del _made[module]
+
+
 def forget(model: nn.Module) -> None:
     """Throw away the maps made from the layers of ``model``."""
     for module in model.modules():
@@ -202,7 +223,8 @@ def _prepared(layer: nn.Module, parts: backbones.LayerParts, last: bool, quantiz
     asked = (last, quantized)
     known = _made.get(layer)
     if known is None or not known[0].is_still(asked, weights):
-        source = Source(asked, tuple((ref(weight), weight.data_ptr(), weight._version) for weight in weights))
+        traces = tuple((ref(weight), weight.data_ptr(), weight._version) for weight in weights)
+        source = Source(asked, traces, digest(weights))
         known = (source, Prepared(parts, last, quantized))
         _made[layer] = known
     return known[1]

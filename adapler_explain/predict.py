@@ -111,13 +111,16 @@ def mean_probabilities(
     return mean_of(classifier.logits(windows, prunes, operating_point=operating_point))
 
 
-def mean_of(logits: Tensor) -> NDArray[np.float64]:
+def mean_of(logits: Tensor, exclusive: bool = True) -> NDArray[np.float64]:
     """A document's class probabilities ``[classes]`` from the logits ``[windows, classes]`` of its windows.
+
+    Where classes are not ``exclusive``, each has a probability of its own.
 
     Raises:
         MissingError: they are not finite.
     """
-    probabilities: NDArray[np.float64] = logits.cpu().double().softmax(-1).mean(0).numpy()
+    exact = logits.cpu().double()
+    probabilities: NDArray[np.float64] = (exact.softmax(-1) if exclusive else exact.sigmoid()).mean(0).numpy()
     if not np.isfinite(probabilities).all():
         raise MissingError("the model gives no finite probabilities; its weights are damaged, give another checkpoint")
     return probabilities

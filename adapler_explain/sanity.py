@@ -33,6 +33,7 @@ from adapler_explain.explainers import named
 from adapler_explain.explainers.adapler import alive_in
 from adapler_explain.explainers.baseline import inverse_document_frequency
 from adapler_explain.explainers.request import Asked, Request
+from adapler_explain.predict import mean_probabilities
 from adapler_explain.windows import TextError
 from eraser_eval.rationale import top_words
 from eraser_eval.records import Example
@@ -78,7 +79,7 @@ def check(checked: Checked) -> dict[str, Any]:
     """The figures of every check; correlations are means over the documents where they are defined, else None."""
     classifier = checked.classifier
     cut = [classifier.windows_of(example) for example in checked.examples]
-    shares = [classifier.logits(windows, prune=True).double().softmax(-1).mean(0).cpu().numpy() for windows in cut]
+    shares = [mean_probabilities(classifier, windows, True) for windows in cut]
     targets = [int(row.argmax()) for row in shares]
     others = [int(np.argsort(-row)[1]) for row in shares]
     drawn = {
@@ -175,7 +176,7 @@ def by_construction(checked: Checked) -> dict[str, Any]:
     survival = checked.scores("adapler", [0] * len(checked.examples))
     pieces = [classifier.read_example(example) for example in checked.examples]
     cut = [classifier.cut(one) for one in pieces]
-    whole = [classifier.logits(windows, prune=True).double().softmax(-1).mean(0).cpu().numpy() for windows in cut]
+    whole = [mean_probabilities(classifier, windows, True) for windows in cut]
     changes = []
     for layer in range(layers):
         operator = Operator("layer", layer)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from adapler_explain.classifier import Classifier
 from adapler_explain.explainers.adapler import survival_of
 from adapler_explain.modeling import PrunedOutput
-from adapler_explain.predict import efficiency
+from adapler_explain.predict import efficiency, mean_of
 from adapler_explain.windows import Window, word_scores
 
 FloatArray = NDArray[np.float64]
@@ -75,23 +75,25 @@ def trace(
     config = classifier.model.config
     survival: list[FloatArray] = []
     logits = []
-    contribution = np.zeros((config.num_hidden_layers, len(words)))
+    found: list[FloatArray] = []
     needed = np.zeros((config.num_hidden_layers, len(windows)))
     for group, output in classifier.pruned(windows, operating_point=operating_point):
         logits.append(output.logits)
         shares, thresholds = _in_even_shares(output, [len(window) for window in group])
         for row, (window, scores) in enumerate(zip(group, survival_of(output), strict=True)):
-            owners = np.asarray(window.words)
-            own = owners >= 0
-            for layer in range(config.num_hidden_layers):
-                np.maximum.at(contribution[layer], owners[own], shares[layer, row, : len(window)][own])
+            found.append(shares[:, row, : len(window)])
             needed[:, len(survival)] = thresholds[:, row]
             survival.append(scores[: len(window)])
     facts = efficiency(config, survival)
     return Trace(
-        probabilities=torch.cat(logits).double().softmax(-1).mean(0).cpu().numpy(),
+        probabilities=mean_of(torch.cat(logits)),
         fell=np.floor(word_scores(survival, windows, len(words))).astype(np.int64),
-        contribution=contribution,
+        contribution=np.stack(
+            [
+                word_scores([shares[layer] for shares in found], windows, len(words), pair_at=pair_at, copies="mean")
+                for layer in range(config.num_hidden_layers)
+            ]
+        ),
         needed=needed,
         window=_window_of(windows, len(words)),
         kept_per_layer=tuple(facts["kept_per_layer"]),
@@ -107,8 +109,8 @@ def _in_even_shares(output: PrunedOutput, lengths: Sequence[int]) -> tuple[Float
     needed is c over its margin, the same for all pieces of a window, and is read where rounding hurts least.
     """
     assert output.contributions is not None and output.margins is not None and output.alive is not None
-    contributions = torch.stack(output.contributions).double().cpu().numpy()
-    margins = torch.stack(output.margins).double().cpu().numpy()
+    contributions = torch.stack(output.contributions).cpu().double().numpy()
+    margins = torch.stack(output.margins).cpu().double().numpy()
     alive = torch.stack(output.alive).sum(-1).cpu().numpy()
     before = np.concatenate([np.asarray(lengths)[None], alive[:-1]])
     shares = contributions * before[..., None]

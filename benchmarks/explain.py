@@ -232,7 +232,10 @@ TENTHS = tuple(number / 10 for number in range(1, 11))
 def evaluation(
     classifier: Classifier, examples: Sequence[Example], budgets: Mapping[str, int]
 ) -> Callable[[], list[float]]:
-    """What evaluates explanations that it makes now: erasures, and rank agreement with leaving one word out."""
+    """What evaluates explanations that it makes now: erasures, and rank agreement with leaving one word out.
+
+    Predictions for the whole texts are there already.
+    """
     known = Known()
     predictions = [predict(examples, method, Explained(classifier), known, budgets) for method in GIVEN]
 

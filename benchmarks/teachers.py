@@ -54,8 +54,8 @@ class Marked:
                 golds = [self.labels.index(example.label)] * len(windows)
                 marked = [np.append(example.gold_mask, False)[list(window.words)] for window in windows]
                 rows = saliency_of(classifier, windows, golds, marked, teacher)
-                shares = [(row / row.mean()).double().cpu().numpy() for row in rows]
-                found.append(word_scores(shares, windows, len(example.words)))
+                shares = [(row / row.mean()).cpu().double().numpy() for row in rows]
+                found.append(word_scores(shares, windows, len(example.words), pair_at=example.pair_at, copies="mean"))
                 progress.advance()
         return np.concatenate(found)
 

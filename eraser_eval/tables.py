@@ -98,12 +98,12 @@ def rivals_of(methods: Mapping[str, Any], name: str) -> list[str]:
 
     Not the rows ``all`` and ``gold``, nor predictions with another number of words. What erasing words does is measured
     on the model that a method explains: only methods that explain the same one compete there, those of which there are
-    most.
+    most (``random-pruned``, which no model is asked for, not counted).
     """
     found = [m for m, row in methods.items() if m not in BASELINES and row.get("budget", "adapler") == "adapler"]
     if FAITHFUL not in METRICS[name].fixes:
         return found
-    explains = Counter(methods[method].get("explains") for method in found)
+    explains = Counter(methods[method].get("explains") for method in found if method != "random-pruned")
     return [method for method in found if methods[method].get("explains") == explains.most_common(1)[0][0]]
 
 

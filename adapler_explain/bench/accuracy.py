@@ -51,7 +51,7 @@ def document_probabilities(
     with torch.inference_mode(), Progress(f"accuracy, {title}", len(windows), "windows") as progress:
         for group in by_pieces(windows, BATCH_PIECES):
             logits = torch.as_tensor(call(classifier.batch(group)))
-            shares.append(logits.double().softmax(-1).cpu().numpy())
+            shares.append(logits.cpu().double().softmax(-1).numpy())
             progress.advance(len(group))
     counts = np.array([len(document) for document in documents])
     sums = np.add.reduceat(np.concatenate(shares), np.cumsum(counts) - counts)

@@ -59,7 +59,7 @@ def integrated_gradients(request: Request) -> list[PieceScores]:
     def integrated(batch: Inputs, targets: Tensor, places: list[int]) -> Tensor:
         baseline = _baseline(request, batch)
         ends = [_target_logits(model, batch | {"input_ids": ids}, targets) for ids in (batch["input_ids"], baseline)]
-        differences[places] = (ends[0] - ends[1]).double().cpu().numpy()
+        differences[places] = (ends[0] - ends[1]).cpu().double().numpy()
         return pieces.integrated_gradients(model, batch, targets, baseline, STEPS)
 
     scores = request.in_batches(integrated, forward=STEPS + 2, backward=STEPS)
@@ -128,6 +128,6 @@ def _pruned(request: Request, read: pieces.Reads) -> list[PieceScores]:
         cost, config, length = owners[place].cost, model.config, len(windows[place])
         cost.forward += 2
         cost.backward += 1
-        cost.flops += flops.pruned(config, length, processed) + flops.decided(config, length, processed)
+        cost.flops += flops.removing(config, length, processed) + flops.decided(config, length, processed)
         cost.flops += flops.gradient(config, processed)
     return scores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from transformers import MobileBertConfig, MobileBertForSequenceClassification
 
 from adapler_explain.classifier import Classifier
-from adapler_explain.loading import load_pretrained
+from adapler_explain.loading import load_pretrained, model_checksum
 from adapler_explain.windows import Window, cut, word_scores
 from eraser_eval.errors import MissingError, UsageError
 
@@ -182,3 +183,15 @@ def test_pruned_outputs_come_with_their_windows(checkpoint: Path) -> None:
     groups = list(classifier.pruned(windows, 14))
     assert [window for group, _ in groups for window in group] == windows
     assert all(len(output.logits) == len(group) for group, output in groups) and len(groups) > 1
+
+
+def test_the_checksum_counts_what_a_tokenizer_is_made_from(checkpoint: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(checkpoint, tmp_path / "copy"))
+    (folder / "merges.txt").write_text("a b\n")
+    before = model_checksum(folder, None)
+    (folder / "merges.txt").write_text("b c\n")
+    assert model_checksum(folder, None) == before == model_checksum(checkpoint, None)
+    (folder / "tokenizer.json").unlink()
+    before = model_checksum(folder, None)
+    (folder / "merges.txt").write_text("a b\n")
+    assert model_checksum(folder, None) != before

@@ -158,6 +158,14 @@ def test_a_prediction_holds_what_the_metrics_read(classifier: Classifier, method
     assert all(np.isfinite(columns[name]).all() for name in ("log_odds", "deletion", "insertion"))
 
 
+def test_a_share_is_rounded_up_where_there_is_a_rest(classifier: Classifier) -> None:
+    """0.07 × 100 is a little more than 7 in floating point."""
+    examples = from_rows([{"text": " ".join((WORDS * 4)[:100]), "label": "POS", "id": "a"}], "own").examples
+    explained = Explained(classifier, erasing=Erasing(Operator("remove"), (0.07,)))
+    (made,) = predict(examples, "first-words", explained, Known(), {"a": 7})
+    assert made.erasures[0].erased == made.erased
+
+
 def test_random_words_are_erased_from_either_network(classifier: Classifier) -> None:
     """The same words; what that does is measured with removal off and with removal on."""
     examples = from_rows([{"text": " ".join(WORDS), "label": "POS", "id": "a"}], "own").examples

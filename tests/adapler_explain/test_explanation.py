@@ -21,6 +21,7 @@ from transformers import (
     BertForSequenceClassification,
     BertForTokenClassification,
     BertModel,
+    BertPreTrainedModel,
 )
 from typer.testing import CliRunner
 
@@ -28,7 +29,7 @@ from adapler_explain import cli, explain
 from adapler_explain.classifier import Classifier
 from adapler_explain.explanation import Explanation
 from adapler_explain.modeling import stock_class
-from eraser_eval.errors import UsageError
+from eraser_eval.errors import MissingError, UsageError
 from eraser_eval.escape import latex
 
 TEXT = "the film was good , not bad <b> & 50% \\x{y}"
@@ -91,14 +92,27 @@ def test_what_a_text_draws_does_not_depend_on_the_texts_beside_it(stock: tuple) 
     assert not np.array_equal(together[1].scores, explain(*stock, "good film .", "lime", seed=1).scores)
 
 
-def test_weights_that_were_changed_behind_torch_s_back_are_the_new_ones(stock: tuple) -> None:
-    model = copy.deepcopy(stock[0])
+@pytest.mark.parametrize("prunes", [False, True])
+def test_weights_that_were_changed_behind_torch_s_back_are_the_new_ones(stock: tuple, prunes: bool) -> None:
+    model = tiny("bert").eval() if prunes else copy.deepcopy(stock[0])
     explain(model, stock[1], TEXT, "occlusion")
     for weight in model.parameters():
         weight.data.mul_(1.5)
     ours = explain(model, stock[1], TEXT, "occlusion")
     fresh = explain(copy.deepcopy(model), stock[1], TEXT, "occlusion")
     assert ours.probabilities == fresh.probabilities and np.array_equal(ours.scores, fresh.scores)
+
+
+def test_a_classifier_of_one_s_own_and_a_compiled_one_are_explained(stock: tuple) -> None:
+    class Own(BertPreTrainedModel):
+        def __init__(self, config: BertConfig) -> None:
+            super().__init__(config)
+            other = copy.deepcopy(stock[0])
+            self.bert, self.dropout, self.classifier = other.bert, other.dropout, other.classifier
+
+    expected = explain(*stock, "good film").scores
+    for model in (Own(stock[0].config), torch.compile(copy.deepcopy(stock[0]), backend="eager")):
+        np.testing.assert_allclose(explain(model, stock[1], "good film").scores, expected, rtol=1e-5)
 
 
 def test_autocast_around_it_changes_nothing(stock: tuple) -> None:
@@ -114,6 +128,10 @@ def test_classes_that_do_not_exclude_each_other(stock: tuple) -> None:
     with torch.inference_mode():
         expected = model.eval()(**stock[1]("good film", return_tensors="pt")).logits.sigmoid()[0]
     assert list(made.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-5)
+    with torch.no_grad():
+        model.classifier.bias.fill_(torch.nan)
+    with pytest.raises(MissingError, match="no finite probabilities"):
+        explain(model, stock[1], "good film")
 
 
 def test_a_column_of_a_table_is_a_list(stock: tuple) -> None:
@@ -145,6 +163,8 @@ def test_what_cannot_be_explained_is_said(stock: tuple) -> None:
         ({"operating_point": 2.0}, "operating_point 2.0: the model is no AdapLeR checkpoint"),
         ({"method": "attention@\u00b2"}, "method attention@\u00b2: give a layer from 0"),
         ({"seed": -1}, "seed -1: give a number from 0"),
+        ({"seed": "1"}, "seed 1: give a number from 0"),
+        ({"window_pieces": 0}, "window_pieces 0: give a number"),
         ({"operating_point": None}, "operating_point: give a number"),
         ({"window_pieces": "20"}, "window_pieces 20: give a number"),
         ({"query": "\udcff"}, "half of a surrogate pair"),
@@ -156,8 +176,9 @@ def test_what_cannot_be_explained_is_said(stock: tuple) -> None:
     for kind in (BertModel, BertForMaskedLM, BertForTokenClassification):
         with pytest.raises(UsageError, match=f"^{kind.__name__} is no sequence classifier"):
             explain(kind(stock[0].config), stock[1], "good film")
-    with pytest.raises(UsageError, match="one number and no classes"):
-        explain(BertForSequenceClassification(BertConfig(**SHAPE, num_labels=1)), stock[1], "good film")
+    for options in ({"num_labels": 1}, {"num_labels": 3, "problem_type": "regression"}):
+        with pytest.raises(UsageError, match="numbers and no classes"):
+            explain(BertForSequenceClassification(BertConfig(**SHAPE, **options)), stock[1], "good film")
 
 
 def test_adapler_explains_itself(checkpoint: Path) -> None:

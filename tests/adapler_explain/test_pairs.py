@@ -21,6 +21,7 @@ from adapler_explain.bulk import bulk
 from adapler_explain.bulk_files import BulkConfig
 from adapler_explain.classifier import Classifier, all_windows
 from adapler_explain.explainers import EXPLAINERS
+from adapler_explain.explainers.request import Asked, Request
 from adapler_explain.predict import Explained, Known, mean_probabilities, predict
 from adapler_explain.trace import trace
 from adapler_explain.windows import Frame, TextError
@@ -176,6 +177,10 @@ def test_words_of_both_texts_get_scores(small: Classifier) -> None:
         assert {docid: len(scores) for docid, scores in made.scores.items()} == {"a": 24, "a/pair": 3}
         assert {span.docid for span in made.spans or ()} <= {"a", "a/pair"}
     found = trace(small, example.words, pair_at=example.pair_at)
+    asked = Asked(example, small.windows_of(example), 1, 0)
+    # Before the first layer all pieces are there, so that an even share is the same for both.
+    (scores,) = EXPLAINERS["contribution"].word_scores(Request(small, [asked], layer=0))
+    np.testing.assert_allclose(found.contribution[0][24:], scores[24:], atol=1e-6)
     assert found.fell.shape == (27,) and found.window[-3:].tolist() == [0, 0, 0]
     whole = Known().of(small, True, example)
     np.testing.assert_allclose(found.probabilities, whole, atol=1e-6)
@@ -217,3 +222,23 @@ def test_tokenizers_that_cannot_frame_a_text(name: str) -> None:
         tokenizer.backend_tokenizer.model = models.BPE({"[CLS]": 0, "[SEP]": 1, "[PAD]": 2, "b": 3}, [])
     with pytest.raises(UsageError, match="the tokenizer must put its cls piece before a text"):
         classifier_with(tokenizer).windows(["b"])
+
+
+def test_effects_of_a_second_text_are_added_over_the_windows(small: Classifier) -> None:
+    """So that a pair's scores sum to what all its pieces have; shares are averaged, layers survived the most."""
+    row = {"text": "good film " * 12, "text_pair": "the bad film", "label": "POS", "id": "a"}
+    (example,) = from_rows([row], "pairs").examples
+    asked = Asked(example, small.windows_of(example), 1, 0)
+    assert len(asked.windows) > 1
+    owned = [np.asarray(window.words) >= 0 for window in asked.windows]
+    second = [np.asarray(window.words) >= 24 for window in asked.windows]
+    for name, merge in (("integrated-gradients", np.sum), ("attention", np.mean), ("adapler", np.max)):
+        row_ = EXPLAINERS[name]
+        made = row_.explain(Request(small, [asked]))
+        made = [values * len(values) for values in made] if row_.relative else made
+        (scores,) = row_.word_scores(Request(small, [asked]), "sum")
+        merged = merge([values[at] for values, at in zip(made, second, strict=True)], axis=0)
+        assert scores[24:].sum() == pytest.approx(merged.sum(), abs=1e-5), name
+        if name == "integrated-gradients":
+            whole = sum(values[at].sum() for values, at in zip(made, owned, strict=True))
+            assert scores.sum() == pytest.approx(whole, abs=1e-5)

@@ -236,6 +236,8 @@ def test_what_erasing_does_is_compared_among_explanations_of_one_model() -> None
     methods |= {"people": row("nothing: predictions from elsewhere", "own")}
     assert tables.rivals_of(methods, "comprehensiveness_aopc") == ["saliency", "lrp"]
     assert tables.rivals_of(methods, "average_precision") == ["adapler", "saliency", "lrp"]
+    more = {"contribution": row("pruned"), "random-pruned": row("pruned"), "random": row("reference")}
+    assert tables.rivals_of(methods | more, "comprehensiveness_aopc") == ["saliency", "lrp", "random"]
     figures = {"methods": methods | {"adapler": row("pruned") | {"comprehensiveness_aopc": {"value": 0.1}}}}
     assert report._measured_on(figures) == [
         "Erasing words is measured on the model that a method explains: of adapler the pruned one."

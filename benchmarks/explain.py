@@ -172,7 +172,7 @@ def deep_lift(classifier: Classifier, examples: Sequence[Example]) -> dict[str, 
         scores = method.attribute(ids, baselines=blank, target=1, additional_forward_args=(mask,))
         with torch.no_grad():
             difference = float((model(ids, mask) - model(blank, mask))[0, 1])
-        lacking.append(abs(float(scores.sum()) - difference) / abs(difference))
+        lacking.append(abs(float(scores.detach().sum()) - difference) / abs(difference))
     return {"windows": len(lacking), "median_lacking": statistics.median(lacking), "lacking": lacking}
 
 

@@ -191,10 +191,14 @@ register_optimizer_step_post_hook(lambda *_: _made.clear())
 
 
 def digest(weights: Iterable[Tensor]) -> list[float]:
-    """The norm and the sum of each of ``weights``: what changes with them, however they are changed."""
-    parts = (torch.linalg.vector_norm, torch.sum)
+    """Norm and sum of each of ``weights``, and the sum of each third entry, which sees where entries change places."""
+    parts: tuple[Callable[[Tensor], Tensor], ...] = (torch.linalg.vector_norm, torch.sum, _sum_of_thirds)
     found: list[float] = torch.stack([part(weight.detach()).float() for weight in weights for part in parts]).tolist()
     return found
+
+
+def _sum_of_thirds(weight: Tensor) -> Tensor:
+    return weight.flatten()[::3].sum()
 
 
 def refresh(model: nn.Module) -> None:

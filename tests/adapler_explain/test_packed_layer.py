@@ -339,3 +339,11 @@ def test_on_gpu(dtype: torch.dtype) -> None:
         finally:
             torch.cuda.set_sync_debug_mode("default")
     assert sum("synchronizing" in str(wait.message) for wait in waits) <= 2 + model.config.num_hidden_layers
+
+
+def test_a_digest_sees_what_changes_and_where() -> None:
+    weight = torch.arange(12.0).reshape(3, 4)
+    before = packed_layer.digest([weight])
+    assert packed_layer.digest([weight.clone()]) == before
+    for changed in (weight * 1.01, weight[[1, 0, 2]], weight.flip(0, 1), -weight):
+        assert packed_layer.digest([changed]) != before
